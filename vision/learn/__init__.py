@@ -1,0 +1,1 @@
+"""Data sets, training, evaluation and export. Importing it loads no training library."""
