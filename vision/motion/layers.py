@@ -1,0 +1,295 @@
+"""From band shifts to two tracks: how the background moves, and how the train moves against it.
+
+All frames of a shot are at hand here, so that the train's speed can be decided by the whole passage instead of frame by frame.
+The background is taken per frame (a hand shakes without a law); the train's speed *against the background* obeys inertia, whatever the
+camera does, and is found as the best path through (time, speed) by dynamic programming (Viterbi 1967) with a state "no train".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.motion.meter import MotionSeries
+
+NO_TRAIN = -1
+_SPEED_KNEE_PX = 0.5  # below it the speed axis is linear, above logarithmic
+_BIN = 0.025  # step of the speed axis: 2.5 % of the speed
+_SHIFT_PRECISION_PX = 0.45
+_SAME_AS_BACKGROUND_PX = 0.9
+_NEUTRAL_PX = 0.25
+_EMISSION_THRESHOLD = 0.5
+_EMISSION_CAP = 2.5
+_NEUTRAL_COST = 0.002
+_BIRTH_COST = 4.0
+_STEP_COST = 0.15
+_MAX_STEP = 2
+_EXTEND_EVIDENCE = 0.12
+_EXTEND_GAP = 1
+_MULTIPLES = (1.0, 2.0, 3.0)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Layers:
+    """Tracks of one shot, struct-of-arrays over its n frames, pixels of the small picture.
+
+    Attributes:
+        first: Index of the shot's first frame in the series.
+        background_px: (n,) float64, how far the background has moved right since the shot began.
+        train_px: (n,) float64, the same for the train where there is one; follows the background elsewhere.
+        present: (n,) bool, a train is there.
+        speed_px: (n,) float64, the train's speed against the background, pixels per typical frame interval; 0 where there is none.
+        trust: (n,) float32 in [0, 1], support of the train's shift in this frame.
+        band_support: (n, bands) float32, response of each band at the train's shift.
+        band_background: (n, bands) float32, response of each band at the background's shift.
+    """
+
+    first: int
+    background_px: NDArray[np.float64]
+    train_px: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    speed_px: NDArray[np.float64]
+    trust: NDArray[np.float32]
+    band_support: NDArray[np.float32]
+    band_background: NDArray[np.float32]
+
+
+def _speed_axis(width_px: int) -> NDArray[np.float64]:
+    """Centres of the speed bins on the stretched axis ``z = asinh(speed / knee)``."""
+    top = float(np.arcsinh(width_px / 2 / _SPEED_KNEE_PX))
+    half = int(top / _BIN)
+    return np.arange(-half, half + 1) * _BIN
+
+
+def separate_layers(series: MotionSeries, first: int, last: int) -> Layers:
+    """Background and train tracks of the frames ``first`` to ``last`` (inclusive), which must be one shot."""
+    shot = _ShotShifts(series, first, last)
+    weight = _background_prior(series.shift_px.shape[1])
+    background = shot.background(weight)
+    path = shot.train_path(background)
+    if path.any_train:
+        # Bands that the train fills say nothing of the background: ask again without them.
+        weight = weight * (1.0 - 0.85 * path.band_share(shot))
+        background = shot.background(weight)
+        path = shot.train_path(background)
+    return shot.tracks(background, path)
+
+
+def _background_prior(bands: int) -> NDArray[np.float64]:
+    """How likely each band shows background before anything is known: top and foot of the picture rather than its middle."""
+    height = (np.arange(bands) + 0.5) / bands
+    return np.where(height < 0.3, 1.0, np.where(height > 0.88, 0.7, 0.3))
+
+
+@dataclass(frozen=True, slots=True)
+class _Path:
+    """Speed of the train against the background per frame, px per interval, and whether there is a train."""
+
+    speed_px: NDArray[np.float64]
+    present: NDArray[np.bool_]
+    support: NDArray[np.float32]
+
+    @property
+    def any_train(self) -> bool:
+        return bool(self.present.any())
+
+    def band_share(self, shot: _ShotShifts) -> NDArray[np.float64]:
+        """Per band, the share of the train's frames in which it moved with the train."""
+        moving = self.present & (np.abs(self.speed_px) > _NEUTRAL_PX) & shot.measured
+        if not moving.any():
+            return np.zeros(self.support.shape[1])
+        return np.asarray((self.support[moving] > 0.12).mean(axis=0), dtype=np.float64)
+
+
+class _ShotShifts:
+    """The peaks of one shot with what depends on time alone."""
+
+    def __init__(self, series: MotionSeries, first: int, last: int) -> None:
+        self.first = first
+        self.width_px = series.width_px
+        self.shift = series.shift_px[first : last + 1]
+        self.response = series.response[first : last + 1]
+        self.anchor = np.maximum(series.anchor[first : last + 1] - first, 0)
+        n = last - first + 1
+        pts_s = series.pts_s[first : last + 1]
+        self.interval_s = max(series.interval_s, 1e-3)
+        self.age = (pts_s - pts_s[self.anchor]) / self.interval_s
+        self.step = np.diff(pts_s, prepend=pts_s[:1]) / self.interval_s
+        inside = series.anchor[first : last + 1] >= first
+        self.measured = inside & (self.anchor < np.arange(n)) & ~series.repeated[first : last + 1]
+        self.repeated = series.repeated[first : last + 1]
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def background(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shift of the background since each frame's anchor, (n,) pixels; NaN where nothing was measured."""
+        out = np.full(len(self), np.nan)
+        speed = 0.0
+        for t in np.flatnonzero(self.measured):
+            shift, votes = self.shift[t].ravel(), (self.response[t] * weight[:, None]).ravel()
+            near = np.abs(shift[:, None] - shift[None, :]) < _SAME_AS_BACKGROUND_PX
+            likely = 1.0 + 0.6 * np.exp(-0.5 * ((shift - speed * self.age[t]) / 2.0) ** 2)
+            best = int(((near @ votes) * likely).argmax())
+            members = near[best]
+            total = votes[members].sum()
+            if total <= 0:
+                continue
+            out[t] = float((votes[members] * shift[members]).sum() / total)
+            speed = out[t] / self.age[t]
+        return out
+
+    def emissions(self, background: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Evidence for each speed in each frame, (n, speeds) float32: responses of bands that do not move with the background."""
+        n, bands, _ = self.shift.shape
+        evidence = np.zeros((n, len(axis)), np.float32)
+        half = len(axis) // 2
+        steps = np.arange(-8, 9)
+        for t in np.flatnonzero(self.measured & ~np.isnan(background)):
+            relative = self.shift[t] - background[t]
+            with_background = np.abs(relative) < _SAME_AS_BACKGROUND_PX
+            background_share = np.where(with_background, self.response[t], 0.0).max(axis=1)
+            # A band full of background that repeats (a fence) has side peaks that are no second layer.
+            response = np.where(with_background, 0.0, self.response[t] * (1.0 - np.clip(background_share, 0, 1))[:, None])
+            strong = response > 0.04
+            speed = relative[strong] / self.age[t]
+            z = np.arcsinh(speed / _SPEED_KNEE_PX)
+            sigma = np.maximum(_SHIFT_PRECISION_PX / self.age[t] / np.hypot(speed, _SPEED_KNEE_PX), _BIN)
+            centre = np.round(z / _BIN).astype(int) + half
+            reach = centre[:, None] + steps[None, :]
+            value = response[strong][:, None] * np.exp(-0.5 * (steps[None, :] * _BIN / sigma[:, None]) ** 2)
+            inside = (reach >= 0) & (reach < len(axis))
+            np.add.at(evidence[t], reach[inside], value[inside].astype(np.float32))
+        return np.minimum(evidence, _EMISSION_CAP)
+
+    def train_path(self, background: NDArray[np.float64]) -> _Path:
+        """The best path through (time, speed), and which bands follow it."""
+        axis = _speed_axis(self.width_px)
+        speeds = _SPEED_KNEE_PX * np.sinh(axis)
+        evidence = self.emissions(background, axis)
+        score = evidence - np.float32(_EMISSION_THRESHOLD)
+        score[~self.measured] = 0.0
+        neutral = np.abs(speeds) < _NEUTRAL_PX
+        score[:, neutral] = np.maximum(score[:, neutral], -_NEUTRAL_COST)
+        states = _viterbi(score)
+        self._extend_ends(states, evidence)
+        present = states != NO_TRAIN
+        speed_px = np.where(present, speeds[np.maximum(states, 0)], 0.0)
+        support = np.zeros(self.shift.shape[:2], np.float32)
+        target = background + speed_px * self.age
+        close = np.abs(self.shift - target[:, None, None]) < 1.0 + 0.03 * np.abs(speed_px * self.age)[:, None, None]
+        support = np.where(close & present[:, None, None], self.response, 0.0).max(axis=2)
+        return _Path(speed_px, present, support.astype(np.float32))
+
+    def _extend_ends(self, states: NDArray[np.int64], evidence: NDArray[np.float32]) -> None:
+        """Carry each run of states out to where the train still covers only a little of the picture (hysteresis), in place.
+
+        A path is born once its evidence clearly beats "no train"; by then the train's end has come some way into the picture. With the speed
+        known, far weaker evidence says so. Runs that begin or end standing still are left alone.
+        """
+        n = len(states)
+        present = np.concatenate([[False], states != NO_TRAIN, [False]])
+        edges = np.flatnonzero(np.diff(present.astype(np.int8)))
+        half = evidence.shape[1] // 2
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            for at, direction, limit in ((start, -1, 0), (stop - 1, 1, n - 1)):
+                state, missed = int(states[at]), 0
+                if abs(state - half) * _BIN < np.arcsinh(_NEUTRAL_PX / _SPEED_KNEE_PX):
+                    continue
+                t = at
+                last = at
+                while t != limit and missed <= _EXTEND_GAP and states[t + direction] == NO_TRAIN:
+                    t += direction
+                    if not self.measured[t]:
+                        continue
+                    seen = evidence[t, max(state - 3, 0) : state + 4].max() > _EXTEND_EVIDENCE
+                    missed = 0 if seen else missed + 1
+                    last = t if seen else last
+                states[min(at, last) : max(at, last) + 1] = np.where(
+                    states[min(at, last) : max(at, last) + 1] == NO_TRAIN, state, states[min(at, last) : max(at, last) + 1]
+                )
+
+    def tracks(self, background: NDArray[np.float64], path: _Path) -> Layers:
+        """Integrate both tracks over the anchors."""
+        n, bands, _ = self.shift.shape
+        background_px, train_px = np.zeros(n), np.zeros(n)
+        trust = np.zeros(n, np.float32)
+        support = np.zeros((n, bands), np.float32)
+        band_background = np.zeros((n, bands), np.float32)
+        for t in range(1, n):
+            a = self.anchor[t]
+            known = self.measured[t] and not np.isnan(background[t])
+            if self.repeated[t]:
+                background_px[t], train_px[t] = background_px[t - 1], train_px[t - 1]
+                trust[t] = trust[t - 1]
+                continue
+            drift = 0.0 if t < 2 else background_px[t - 1] - background_px[t - 2]
+            background_px[t] = background_px[a] + background[t] if known else background_px[t - 1] + drift
+            moved = background_px[t] - background_px[t - 1]
+            train_px[t] = train_px[t - 1] + moved + path.speed_px[t] * self.step[t]
+            if not known:
+                continue
+            band_background[t] = np.where(np.abs(self.shift[t] - background[t]) < _SAME_AS_BACKGROUND_PX, self.response[t], 0).max(axis=1)
+            if path.present[t]:
+                predicted = train_px[t] - train_px[a]
+                shift, trust[t], support[t] = self._train_shift(t, predicted, path.speed_px[t] * self.step[t])
+                train_px[t] = train_px[a] + shift
+        return Layers(self.first, background_px, train_px, path.present, path.speed_px, trust, support, band_background)
+
+    def _train_shift(self, t: int, predicted_px: float, step_px: float) -> tuple[float, float, NDArray[np.float32]]:
+        """The train's shift since the anchor near the predicted one; multiples of the step stand for dropped frames."""
+        best: tuple[float, float, NDArray[np.float32]] = (predicted_px, 0.0, np.zeros(self.shift.shape[1], np.float32))
+        tolerance = 1.0 + 0.04 * abs(step_px)
+        for multiple in _MULTIPLES if abs(step_px) > 3.0 else _MULTIPLES[:1]:
+            target = predicted_px + (multiple - 1.0) * step_px
+            close = np.abs(self.shift[t] - target) < tolerance
+            per_band = np.where(close, self.response[t], 0.0).max(axis=1)
+            total = float(per_band.sum())
+            # Another multiple must beat the plain prediction by far: a fence repeats too.
+            if total > (best[1] if multiple == 1.0 else max(2.0 * best[1], 1.0)):
+                weight = np.where(close, self.response[t], 0.0).astype(np.float64) ** 2
+                best = (float((weight * self.shift[t]).sum() / weight.sum()), total, per_band.astype(np.float32))
+        return best[0], float(np.clip(best[1] / 1.5, 0.0, 1.0)), best[2]
+
+
+def _viterbi(score: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Best state per frame: a speed bin, or NO_TRAIN; speeds change by at most two bins a frame.
+
+    Args:
+        score: (n, speeds), gain of being at a speed in a frame over there being no train (which scores 0).
+    """
+    n, bins = score.shape
+    steps = np.arange(-_MAX_STEP, _MAX_STEP + 1)
+    cost = (_STEP_COST * np.abs(steps)).astype(np.float32)
+    at = score[0] - np.float32(_BIRTH_COST)
+    none = np.float32(0.0)
+    came_by = np.zeros((n, bins), np.int8)
+    died_from = np.full(n, NO_TRAIN, np.int64)
+    born = np.int8(127)
+    padded = np.full(bins + 2 * _MAX_STEP, -np.inf, np.float32)
+    for t in range(1, n):
+        padded[_MAX_STEP:-_MAX_STEP] = at
+        options = np.stack([padded[_MAX_STEP + s : _MAX_STEP + s + bins] for s in steps]) - cost[:, None]
+        choice = options.argmax(axis=0)
+        value = options[choice, np.arange(bins)]
+        birth = none - np.float32(_BIRTH_COST)
+        came_by[t] = np.where(birth > value, born, steps[choice].astype(np.int8))
+        ended = int(at.argmax())
+        if at[ended] > none:
+            died_from[t], none = ended, at[ended]
+        at = np.maximum(value, birth) + score[t]
+    states = np.full(n, NO_TRAIN, np.int64)
+    state = int(at.argmax()) if at.max() > none else NO_TRAIN
+    for t in range(n - 1, -1, -1):
+        states[t] = state
+        if t == 0:
+            break
+        if state == NO_TRAIN:
+            state = int(died_from[t])
+        elif came_by[t, state] == born:
+            state = NO_TRAIN
+        else:
+            state += int(came_by[t, state])
+    return states

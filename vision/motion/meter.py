@@ -1,0 +1,177 @@
+"""Streaming front of the motion measurement: frames in, one after the other; a series of band shifts out.
+
+Memory grows by some 300 bytes a frame; pictures are not kept but for the anchor and the frame before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.config import MotionConfig
+from vision.motion.bands import BandPeaks, Spectrum, register_bands
+
+_ANCHOR_MAX_SHIFT_PX = 10.0
+_ANCHOR_MAX_AGE = 15
+_SUPPORTED = 0.2
+_LOST_COHERENCE = 0.25
+_REPEATED_FRAME_GREY = 0.25
+_LAYER_TOLERANCE_PX = 1.5
+_LAYER_SUPPORT = 0.45
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MotionSeries:
+    """Band shifts of every frame of a video, struct-of-arrays over n frames.
+
+    Attributes:
+        pts_s: (n,) float64, seconds.
+        anchor: (n,) int64, index of the frame each was registered against; its own index where there was none (first frame, repeats).
+        shift_px: (n, bands, peaks) float32, pixels of the small picture, positive right.
+        response: (n, bands, peaks) float32 in [0, 1].
+        coherence: (n,) float32 in [0, 1]: how well the frame is its anchor moved; 1 for the first frame.
+        repeated: (n,) bool: the picture repeats the frame before (a doubled frame).
+        width_px: Width of the small picture; full-frame pixels are ``scale`` times larger.
+        rows: Height of the small picture, in its rows.
+        scale: Full-frame pixels per pixel of the small picture, along x.
+        row_scale: Full-frame pixels per row of the small picture.
+    """
+
+    pts_s: NDArray[np.float64]
+    anchor: NDArray[np.int64]
+    shift_px: NDArray[np.float32]
+    response: NDArray[np.float32]
+    coherence: NDArray[np.float32]
+    repeated: NDArray[np.bool_]
+    width_px: int
+    rows: int
+    scale: float
+    row_scale: float
+
+    def __len__(self) -> int:
+        return len(self.pts_s)
+
+    def __repr__(self) -> str:
+        return f"MotionSeries(frames={len(self)}, bands={self.shift_px.shape[1:]}, width_px={self.width_px})"
+
+    @property
+    def interval_s(self) -> float:
+        """Typical time between frames, seconds."""
+        return float(np.median(np.diff(self.pts_s))) if len(self) > 1 else 1.0 / 25.0
+
+
+class MotionMeter:
+    """Measures band shifts frame by frame and says, roughly and at once, how fast the fastest layer moves.
+
+    Args:
+        frame_width_px, frame_height_px: Size of the upright full frame.
+        config: Settings.
+    """
+
+    def __init__(self, *, frame_width_px: int, frame_height_px: int, config: MotionConfig) -> None:
+        self._config = config
+        self._frame_wh_px = (frame_width_px, frame_height_px)
+        self._rows = 0
+        self._width_px = 0
+        self._anchor: Spectrum | None = None
+        self._anchor_index = 0
+        self._before: Spectrum | None = None
+        self._before_luma: NDArray[np.uint8] | None = None
+        self._keep: NDArray[np.float32] | None = None
+        self._pts_s: list[float] = []
+        self._anchors: list[int] = []
+        self._peaks: list[BandPeaks] = []
+        self._repeated: list[bool] = []
+        self._speeds: deque[float] = deque(maxlen=5)
+
+    def push(self, luma: NDArray[np.uint8], pts_s: float) -> float:
+        """Take the next frame.
+
+        Args:
+            luma: (rows, width) uint8, the small upright grey picture; the same size for all frames.
+            pts_s: Its time, later than the one before.
+
+        Returns:
+            Speed of the fastest layer that at least two bands agree on, full-frame pixels a second, >= 0: good enough to decide
+            when to look, not to count with.
+        """
+        index = len(self._pts_s)
+        self._rows, self._width_px = luma.shape
+        repeated = self._before_luma is not None and _mean_difference(luma, self._before_luma) < _REPEATED_FRAME_GREY
+        spectrum = self._before if repeated and self._before is not None else Spectrum(luma, self._keep)
+        peaks = _no_peaks(self._config.bands)
+        anchor_index = index
+        if self._anchor is not None and not repeated:
+            anchor_index = self._anchor_index
+            peaks = register_bands(spectrum, self._anchor, bands=self._config.bands)
+            if peaks.coherence < _LOST_COHERENCE and anchor_index < index - 1 and self._before is not None:
+                anchor_index = index - 1
+                peaks = register_bands(spectrum, self._before, bands=self._config.bands)
+        self._append(pts_s, anchor_index, peaks, repeated)
+        if self._anchor is None or (not repeated and self._anchor_is_stale(peaks, index)):
+            self._anchor, self._anchor_index = spectrum, index
+        self._before, self._before_luma = spectrum, luma
+        return self._speed_now(peaks, anchor_index, index)
+
+    def finish(self) -> MotionSeries:
+        """The series of all frames pushed so far."""
+        n, bands = len(self._pts_s), self._config.bands
+        empty = np.zeros((0, bands, 3), np.float32)
+        return MotionSeries(
+            pts_s=np.array(self._pts_s, dtype=np.float64),
+            anchor=np.array(self._anchors, dtype=np.int64),
+            shift_px=np.stack([p.shift_px for p in self._peaks]) if n else empty,
+            response=np.stack([p.response for p in self._peaks]) if n else empty,
+            coherence=np.array([1.0 if a == i else p.coherence for i, (a, p) in enumerate(zip(self._anchors, self._peaks, strict=True))], np.float32),
+            repeated=np.array(self._repeated, dtype=bool),
+            width_px=self._width_px,
+            rows=self._rows,
+            scale=self._frame_wh_px[0] / max(self._width_px, 1),
+            row_scale=self._frame_wh_px[1] / max(self._rows, 1),
+        )
+
+    def _append(self, pts_s: float, anchor_index: int, peaks: BandPeaks, repeated: bool) -> None:
+        self._pts_s.append(pts_s)
+        self._anchors.append(anchor_index)
+        self._peaks.append(peaks)
+        self._repeated.append(repeated)
+
+    def _anchor_is_stale(self, peaks: BandPeaks, index: int) -> bool:
+        """A new anchor is due once anything has moved far from it, it is old, or it no longer resembles the frame."""
+        moved = np.abs(peaks.shift_px[peaks.response > _SUPPORTED])
+        return (
+            index - self._anchor_index >= _ANCHOR_MAX_AGE
+            or peaks.coherence < 2 * _LOST_COHERENCE
+            or (moved.size > 0 and float(moved.max()) > _ANCHOR_MAX_SHIFT_PX)
+        )
+
+    def _speed_now(self, peaks: BandPeaks, anchor_index: int, index: int) -> float:
+        if anchor_index < index:
+            elapsed_s = max(self._pts_s[index] - self._pts_s[anchor_index], 1e-3)
+            self._speeds.append(_fastest_layer_px(peaks) / elapsed_s)
+        return float(np.median(self._speeds)) * self._frame_wh_px[0] / self._width_px if self._speeds else 0.0
+
+
+def _mean_difference(luma: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
+    """Mean absolute difference, grey levels, over every second row: enough to know a repeat."""
+    if luma.shape != before.shape:
+        return 255.0
+    return float(np.abs(luma[::2].astype(np.int16) - before[::2]).mean())
+
+
+def _no_peaks(bands: int) -> BandPeaks:
+    return BandPeaks(np.zeros((bands, 3), np.float32), np.zeros((bands, 3), np.float32), 0)
+
+
+def _fastest_layer_px(peaks: BandPeaks) -> float:
+    """Largest shift that at least two bands agree on, pixels of the small picture."""
+    strong = peaks.response > _SUPPORTED / 2
+    shift, response = peaks.shift_px[strong], peaks.response[strong]
+    if len(shift) == 0:
+        return 0.0
+    agree = np.abs(shift[:, None] - shift[None, :]) < _LAYER_TOLERANCE_PX
+    supported = (agree @ response > _LAYER_SUPPORT) & (agree.sum(axis=1) >= 2)
+    return float(np.abs(shift[supported]).max()) if supported.any() else 0.0

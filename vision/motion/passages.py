@@ -1,0 +1,216 @@
+"""Passages: when a train is in the picture, which way it goes, how long it is, and its coordinate over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.config import MotionConfig
+from vision.motion.layers import Layers, separate_layers
+from vision.motion.meter import MotionSeries
+from vision.types import Direction, Dropped, Passage, Shot
+
+AMBIGUOUS_REGISTRATION = "ambiguous_registration"
+GAP_BRIDGED = "gap_bridged"
+STANDING = "standing"
+NO_BACKGROUND = "no_background"
+
+_MOVING_PX = 0.25
+_QUIET_FRAMES = 5
+_BRIDGE_S = 1.5
+_BRIDGE_SPEED_RATIO = 0.75
+_LOW_TRUST = 0.15
+_BAND_SHARE = 0.3
+
+
+def find_passages(series: MotionSeries, shots: Sequence[Shot], config: MotionConfig) -> tuple[list[Passage], list[Dropped]]:
+    """All trains that pass, shot by shot, in order of time; and what looked like one but was left out.
+
+    Args:
+        series: Band shifts of the whole video.
+        shots: Its shots.
+        config: Smallest duration and advance of a passage.
+    """
+    passages: list[Passage] = []
+    dropped: list[Dropped] = []
+    for shot in shots:
+        first, last = shot_frames(series, shot)
+        if last - first < 2:
+            dropped.append(Dropped("shot", "too_short", at_s=shot.start_s))
+            continue
+        layers = _with_roles(separate_layers(series, first, last), series)
+        for start, stop, bridged in _runs(layers, series):
+            passage = _passage(series, layers, shot, start, stop)
+            reason = _not_a_train(passage, series, config)
+            if reason:
+                dropped.append(Dropped("train", reason, at_s=passage.start_s))
+            else:
+                passages.append(replace(passage, flags=(*passage.flags, GAP_BRIDGED)) if bridged else passage)
+    return passages, dropped
+
+
+def standing_passage(series: MotionSeries, shot: Shot) -> Passage:
+    """The whole shot in the coordinate of its background: for a standing train, with the camera fixed, panning or walking along.
+
+    Nothing in the motion says that there is a train: the caller must have seen vehicles.
+    """
+    first, last = shot_frames(series, shot)
+    layers = separate_layers(series, first, last)
+    n = last - first + 1
+    whole = replace(layers, train_px=layers.background_px, present=np.ones(n, bool), speed_px=np.zeros(n), trust=np.ones(n, np.float32))
+    passage = _passage(series, whole, shot, 0, n - 1)
+    return replace(
+        passage,
+        direction="still",
+        band_y_px=(0.0, series.rows * series.row_scale),
+        head_seen=False,
+        tail_seen=False,
+        speed_px_s=0.0,
+        flags=(STANDING,),
+    )
+
+
+def shot_frames(series: MotionSeries, shot: Shot) -> tuple[int, int]:
+    """First and last frame index of a shot in the series, both inclusive."""
+    first = int(np.searchsorted(series.pts_s, shot.start_s - 1e-6))
+    last = int(np.searchsorted(series.pts_s, shot.end_s + 1e-6)) - 1
+    return first, max(last, first)
+
+
+def _with_roles(layers: Layers, series: MotionSeries) -> Layers:
+    """The layers, exchanged where what was taken for the train lies at the picture's edges and the "background" in its middle.
+
+    It happens when the camera follows the train: the train then stands still on the picture and the landscape runs.
+    """
+    moving = layers.present & (np.abs(layers.speed_px) > _MOVING_PX)
+    if not moving.any():
+        return layers
+    train = layers.band_support[moving].mean(axis=0)
+    background = layers.band_background[moving].mean(axis=0)
+    bands = len(train)
+    outer = np.zeros(bands, bool)
+    outer[: max(1, bands // 5)] = outer[-max(1, bands // 10) :] = True
+    inner = ~outer
+    if train[outer].sum() > 1.5 * background[outer].sum() and background[inner].mean() > 1.5 * train[inner].mean():
+        return replace(
+            layers,
+            background_px=layers.train_px,
+            train_px=layers.background_px,
+            speed_px=-layers.speed_px,
+            band_support=layers.band_background,
+            band_background=layers.band_support,
+        )
+    return layers
+
+
+def _runs(layers: Layers, series: MotionSeries) -> list[tuple[int, int, bool]]:
+    """Runs of frames with a train, (first, last, bridged); short gaps at steady speed (a pillar, a building) are bridged."""
+    present = np.concatenate([[False], layers.present, [False]])
+    edges = np.flatnonzero(np.diff(present.astype(np.int8)))
+    runs: list[tuple[int, int, bool]] = []
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        last = int(stop) - 1
+        if runs and _bridgeable(layers, series, runs[-1][1], int(start)):
+            _bridge(layers, runs[-1][1], int(start))
+            runs[-1] = (runs[-1][0], last, True)
+        else:
+            runs.append((int(start), last, False))
+    return runs
+
+
+def _bridgeable(layers: Layers, series: MotionSeries, before: int, after: int) -> bool:
+    gap_s = series.pts_s[layers.first + after] - series.pts_s[layers.first + before]
+    speeds = layers.speed_px[before], layers.speed_px[after]
+    slower, faster = sorted(abs(speed) for speed in speeds)
+    same_way = speeds[0] * speeds[1] > 0
+    return bool(gap_s <= _BRIDGE_S and same_way and faster > _MOVING_PX and slower / faster >= _BRIDGE_SPEED_RATIO)
+
+
+def _bridge(layers: Layers, before: int, after: int) -> None:
+    """Let the train go on through a gap at its speed, in place."""
+    speed = (layers.speed_px[before] + layers.speed_px[after]) / 2
+    gap = np.arange(1, after - before)
+    followed = layers.background_px[before + 1 : after] - layers.background_px[before]
+    layers.train_px[before + 1 : after] = layers.train_px[before] + followed + speed * gap
+    arrived = layers.train_px[before] + layers.background_px[after] - layers.background_px[before] + speed * (after - before)
+    layers.train_px[after:] += arrived - layers.train_px[after]
+    layers.speed_px[before + 1 : after] = speed
+    layers.present[before + 1 : after] = True
+
+
+def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop: int) -> Passage:
+    """The passage of the frames ``start`` to ``stop`` (inclusive, counted within the shot)."""
+    frames = slice(start, stop + 1)
+    pts_s = series.pts_s[layers.first + start : layers.first + stop + 1]
+    scale = series.scale
+    displacement_px = layers.train_px[frames] * scale
+    background_px = layers.background_px[frames] * scale
+    width_px = series.width_px * scale
+    speed_px = layers.speed_px[frames]
+    moving = np.abs(speed_px) > _MOVING_PX
+    speed_px_s = float(np.median(np.abs(speed_px[moving]))) * scale / series.interval_s if moving.any() else 0.0
+    last_of_shot = len(layers.present) - 1
+    head_seen = start >= _QUIET_FRAMES and abs(speed_px[0]) > _MOVING_PX
+    tail_seen = last_of_shot - stop >= _QUIET_FRAMES and abs(speed_px[-1]) > _MOVING_PX
+    covered_px = float(width_px + np.ptp(displacement_px))
+    return Passage(
+        shot_index=shot.index,
+        start_s=float(pts_s[0]),
+        end_s=float(pts_s[-1]),
+        pts_s=pts_s,
+        displacement_px=displacement_px,
+        background_px=background_px,
+        trust=layers.trust[frames],
+        direction=_direction(displacement_px - background_px, width_px),
+        view_x_px=(0.0, width_px),
+        band_y_px=_band_rows(layers.band_support[frames][moving], series),
+        head_seen=head_seen,
+        tail_seen=tail_seen,
+        speed_px_s=speed_px_s,
+        length_px=max(0.0, covered_px - width_px * (head_seen + tail_seen)),
+        flags=_flags(layers, frames, moving),
+    )
+
+
+def _direction(relative_px: NDArray[np.float64], width_px: float) -> Direction:
+    advance_px = float(relative_px[-1] - relative_px[0])
+    if abs(advance_px) < 0.05 * width_px:
+        return "still"
+    return "right" if advance_px > 0 else "left"
+
+
+def _band_rows(support: NDArray[np.float32], series: MotionSeries) -> tuple[float, float]:
+    """Rows of the full frame that move with the train; the whole picture when that cannot be said."""
+    height_px = series.rows * series.row_scale
+    if len(support) == 0:
+        return 0.0, height_px
+    share = (support > 0.1).mean(axis=0)
+    with_train = np.flatnonzero(share > _BAND_SHARE)
+    if len(with_train) == 0:
+        return 0.0, height_px
+    half_px = height_px / (support.shape[1] + 1)
+    return float(with_train[0] * half_px), float((with_train[-1] + 2) * half_px)
+
+
+def _flags(layers: Layers, frames: slice, moving: NDArray[np.bool_]) -> tuple[str, ...]:
+    flags = []
+    trust = layers.trust[frames][moving]
+    if len(trust) and (float(trust.mean()) < 0.3 or float((trust < _LOW_TRUST).mean()) > 0.4):
+        flags.append(AMBIGUOUS_REGISTRATION)
+    if float(layers.band_background[frames].max(axis=1).mean()) < _LOW_TRUST:
+        flags.append(NO_BACKGROUND)
+    return tuple(flags)
+
+
+def _not_a_train(passage: Passage, series: MotionSeries, config: MotionConfig) -> str:
+    """Why this is no train, as a short name; empty if it may be one."""
+    width_px = series.width_px * series.scale
+    relative_px = passage.displacement_px - passage.background_px
+    if passage.end_s - passage.start_s < config.min_passage_s:
+        return "too_short"
+    if float(np.ptp(relative_px)) < config.min_advance_views * width_px:
+        return "too_little_motion"
+    return ""
