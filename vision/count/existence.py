@@ -1,0 +1,271 @@
+"""How probable it is that a vehicle stands at a place, from the looks that saw it and those that did not.
+
+Two explanations compete for the sightings of a place (rates per look):
+
+- *Vehicle.* It has a detection probability ``p`` from the population of this train's vehicles, a mixture on a grid fitted by
+  expectation-maximisation: most are seen in nearly every look, hard ones (half hidden, oddly lit) in a quarter of them. Its centres
+  scatter normally by ``sigma``, its width resembles the other vehicles', and its distances to its neighbours resemble
+  the train's other distances (a renewal process: putting it into a gap ``G`` costs ``f(left) f(right) / f(G)``).
+- *No vehicle.* Either unrelated false boxes that fell together, a Poisson process of ``mu`` boxes per look and pixel, or a thing on
+  the train that deceives the detector now and then (``CONFUSER_SHARE`` as common as vehicles, seen with a rate from Beta(1, 12)).
+
+With ``k`` hits in ``n`` looks the vehicle's side is ``sum_p pi(p) p^k (1 - p)^(n - k)`` times ``(2 pi sigma^2)^(-(k-1)/2) k^(-1/2)
+exp(-SS / 2 sigma^2)`` per px, and the false side ``mu^k``: one hit in twenty looks is a false box, three in twelve at one point are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaln
+
+from vision.count.cluster import Clusters, group_median, typical_width_px
+from vision.count.coordinate import Ints, LookTable, Sightings
+from vision.types import FloatArray
+
+FULL_SHARE = 0.97
+"""A place is fully in view with this share of its width, partly from ``PART_SHARE`` on."""
+
+PART_SHARE = 0.5
+PART_RATE = 0.5
+"""A vehicle partly in view is detected this much less often than one fully in view."""
+
+CONFUSER_SHARE = 0.03
+FALSE_SHARE = 0.02
+"""Before the data: this share of the boxes is false."""
+
+RATE_GRID = np.array([0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
+_RATE_PRIOR = 0.7 * RATE_GRID**5 / np.sum(RATE_GRID**5) + 0.3 * np.gradient(RATE_GRID) / np.sum(np.gradient(RATE_GRID))
+PRIOR_VEHICLES = 2.0
+"""Weight of the prior on the detection rates, in vehicles."""
+
+ROUNDS = 8
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Opportunities:
+    """For each place, (j,) each, in effective looks (see ``effective_weights``) or, unweighted, in plain looks.
+
+    Attributes:
+        looks, hits: Looks with the whole place in view, and those of them that saw it.
+        part_looks, part_hits: The same with part of the place in view.
+    """
+
+    looks: FloatArray
+    hits: FloatArray
+    part_looks: FloatArray
+    part_hits: FloatArray
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Existence:
+    """What was fitted to one train.
+
+    Attributes:
+        probability: (j,) that a vehicle stands at each place.
+        rates: (len(RATE_GRID),) the population's detection rates, summing to 1.
+        false_per_look_px: False boxes per look and pixel of the train.
+        unseen: Expected number of vehicles that no look saw.
+    """
+
+    probability: FloatArray
+    rates: FloatArray
+    false_per_look_px: float
+    unseen: float
+
+
+def count_opportunities(s: Sightings, clusters: Clusters, table: LookTable, *, weighted: bool = True) -> Opportunities:
+    """In how many looks each place was in view, and in how many it was seen."""
+    groups, m = len(clusters), len(table)
+    weight = table.weight if weighted else np.ones(m)
+    if groups == 0:
+        none = np.zeros(0)
+        return Opportunities(none, none, none, none)
+    first, last = table.view_px[0] - table.displacement_px, table.view_px[1] - table.displacement_px
+    width = np.maximum(clusters.width_px, 1e-9)[:, None]
+    seen = np.clip(np.minimum(clusters.s1_px[:, None], last) - np.maximum(clusters.s0_px[:, None], first), 0, None) / width
+    full, part = seen >= FULL_SHARE, (seen >= PART_SHARE) & (seen < FULL_SHARE)
+    hit = np.zeros((groups, m), bool)
+    of_core = clusters.core & (clusters.of >= 0)
+    hit[clusters.of[of_core], s.look[of_core]] = True
+    part |= hit & ~full & ~part & (seen > 0)
+    full |= hit & (seen <= 0)
+    return Opportunities(full @ weight, (full & hit) @ weight, part @ weight, (part & hit) @ weight)
+
+
+def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existence:
+    """Existence of each place, the detection rates and the false boxes, fitted together."""
+    groups = len(clusters)
+    chances = count_opportunities(s, clusters, table)
+    if groups == 0:
+        return Existence(np.zeros(0), _RATE_PRIOR / _RATE_PRIOR.sum(), 0.0, 0.0)
+    typical_px = typical_width_px(s)
+    log_rate = _log_rates(chances)
+    hits = chances.hits + chances.part_hits
+    confuser = betaln(1 + hits, 12 + chances.looks + chances.part_looks - hits) - betaln(1, 12)
+    shape = _PlaceShape.of(s, clusters, table, typical_px)
+
+    view_px = table.view_px[1] - table.view_px[0]
+    look_px = float(np.sum(table.weight)) * view_px
+    false_prior = FALSE_SHARE * max(float(np.sum(hits)), 1.0) / look_px
+    rates, false_px = _RATE_PRIOR / _RATE_PRIOR.sum(), false_prior
+    rate_of_count = (hits >= 1.5) | (hits >= 0.5 * np.maximum(chances.looks, 1e-9))
+    probability = np.where(rate_of_count, 0.9, 0.3)
+    for _ in range(ROUNDS):
+        gaps = _Gaps.of(clusters, probability, typical_px)
+        by_rate = np.log(rates + _TINY) + log_rate
+        vehicle = np.logaddexp.reduce(by_rate, axis=1) + gaps.log_place(clusters, probability) + shape.log_width(probability)
+        scattered = shape.log_scatter(hits, false_px)
+        # Under "vehicle" and "confuser" the boxes lie together; under "scattered" they do so by chance.
+        deceived = np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser
+        log_odds = vehicle - np.logaddexp(scattered, deceived)
+        probability = 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
+        share = np.exp(by_rate - np.logaddexp.reduce(by_rate, axis=1)[:, None])
+        missed = _missed(chances)
+        weight = probability @ (share / np.maximum(1 - missed, 0.05))
+        rates = weight + PRIOR_VEHICLES * _RATE_PRIOR
+        rates /= rates.sum()
+        stray = float(np.sum((1 - probability) * hits))
+        false_px = (stray + 1.5) / (look_px * gaps.free_share + 1.5 / false_prior)
+    return Existence(probability, rates, false_px, _unseen(clusters, probability, chances, rates, typical_px))
+
+
+def _log_rates(chances: Opportunities) -> FloatArray:
+    """(j, rates) log likelihood of the hits and misses of each place at each detection rate."""
+    p, q = RATE_GRID, PART_RATE * RATE_GRID
+    k, n, part_k, part_n = (a[:, None] for a in (chances.hits, chances.looks, chances.part_hits, chances.part_looks))
+    return np.asarray(k * np.log(p) + (n - k) * np.log1p(-p) + part_k * np.log(q) + (part_n - part_k) * np.log1p(-q))
+
+
+def _missed(chances: Opportunities) -> FloatArray:
+    """(j, rates) probability that no look saw a vehicle with each detection rate at each place."""
+    n, part_n = chances.looks[:, None], chances.part_looks[:, None]
+    return np.asarray(np.exp(n * np.log1p(-RATE_GRID) + part_n * np.log1p(-PART_RATE * RATE_GRID)))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _PlaceShape:
+    """How the boxes of each place lie: scatter of their centres, their widths."""
+
+    sigma_px: float
+    scatter: FloatArray
+    log_size: FloatArray
+    boxes: FloatArray
+    hits_per_box: FloatArray
+    sighting_spread: float
+
+    @classmethod
+    def of(cls, s: Sightings, clusters: Clusters, table: LookTable, typical_px: float) -> _PlaceShape:
+        use = clusters.core & (clusters.of >= 0) & s.whole
+        label, groups = clusters.of[use], len(clusters)
+        residual = s.centre_px[use] - clusters.centre_px[label]
+        size = np.log(np.maximum(s.width_px[use], 1e-9))
+        own = np.log(np.maximum(clusters.width_px, 1e-9))
+        boxes = np.bincount(label, minlength=groups).astype(np.float64)
+        many = boxes[label] >= 4
+        sigma = 1.4826 * float(np.median(np.abs(residual[many]))) if many.sum() >= 8 else 0.06 * typical_px
+        sigma = float(np.clip(sigma, 0.025 * typical_px, 0.15 * typical_px))
+        spread = 1.4826 * float(np.median(np.abs(size - own[label])[many])) if many.sum() >= 8 else 0.08
+        spread = float(np.clip(spread, 0.04, 0.25))
+        # A heavy tail (Huber's loss): one odd box must not undo a vehicle.
+        centre_loss = _huber(residual / sigma)
+        size_loss = _huber((size - own[label]) / spread)
+        weight = table.weight[s.look[use]]
+        scatter = np.bincount(label, weights=weight * (centre_loss + size_loss), minlength=groups)
+        return cls(sigma, scatter, own, boxes, np.ones(groups), spread)
+
+    def log_scatter(self, hits: FloatArray, false_px: float) -> FloatArray:
+        """(j,) log density of the hits as unrelated false boxes, less that of boxes of one vehicle: per px, like ``1 / mu``."""
+        extra = np.maximum(hits - 1, 0)
+        # False widths are spread over log 15 (a fifth of the typical width to three times it).
+        place = extra * (np.log(false_px) + 0.5 * np.log(2 * np.pi * self.sigma_px**2)) + 0.5 * np.log(np.maximum(hits, 1))
+        size = extra * (-np.log(np.log(15)) + 0.5 * np.log(2 * np.pi * self.sighting_spread**2)) + 0.5 * np.log(
+            np.maximum(hits, 1)
+        )
+        return np.asarray(np.log(false_px) * np.minimum(hits, 1) + place + size + self.scatter)
+
+    def log_width(self, probability: FloatArray) -> FloatArray:
+        """(j,) log ratio of the width's density among this train's vehicles to that among false boxes."""
+        solid = probability * np.minimum(self.boxes, 3) / 3
+        bandwidth = 0.12
+        kernel = np.exp(-0.5 * ((self.log_size[:, None] - self.log_size[None, :]) / bandwidth) ** 2) / (
+            bandwidth * np.sqrt(2 * np.pi)
+        )
+        np.fill_diagonal(kernel, 0.0)
+        broad = 1 / np.log(15)
+        total = solid.sum() - solid
+        density = (kernel @ solid + 3 * broad) / (total + 3)
+        return np.asarray(np.log(density / broad))
+
+
+def _huber(z: FloatArray) -> FloatArray:
+    away = np.abs(z)
+    return np.asarray(np.where(away <= 2, 0.5 * z**2, 2 * away - 2))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Gaps:
+    """Distances between neighbouring vehicles, end to start, as a density per pixel."""
+
+    gaps_px: FloatArray
+    typical_px: float
+    free_share: float
+
+    @classmethod
+    def of(cls, clusters: Clusters, probability: FloatArray, typical_px: float) -> _Gaps:
+        firm = np.flatnonzero(probability > 0.9)
+        gaps = clusters.s0_px[firm][1:] - clusters.s1_px[firm][:-1] if len(firm) > 1 else np.zeros(0)
+        span = float(np.max(clusters.s1_px) - np.min(clusters.s0_px))
+        taken = float(np.sum(probability * clusters.width_px))
+        return cls(gaps, typical_px, float(np.clip(1 - taken / max(span, 1e-9), 0.2, 1.0)))
+
+    def density(self, gap_px: FloatArray) -> FloatArray:
+        """Density per px: a kernel estimate from the train's own gaps, and a broad exponential for what they do not show."""
+        width, scale = 0.08 * self.typical_px, 2.0 * self.typical_px
+        edge = np.clip((gap_px + 0.3 * self.typical_px) / (0.3 * self.typical_px), 0, 1)
+        broad = edge * np.exp(-np.maximum(gap_px, 0) / scale) / scale + 1e-9 / scale
+        m = len(self.gaps_px)
+        if m == 0:
+            return np.asarray(broad)
+        own = np.exp(-0.5 * ((gap_px[:, None] - self.gaps_px[None, :]) / width) ** 2).sum(axis=1) / (
+            m * width * np.sqrt(2 * np.pi)
+        )
+        share = 0.85 * m / (m + 4.0)
+        return np.asarray(share * own + (1 - share) * broad)
+
+    def log_place(self, clusters: Clusters, probability: FloatArray) -> FloatArray:
+        """(j,) log prior density per px of a vehicle at each place, given the others that are believed."""
+        groups = len(clusters)
+        believed = np.flatnonzero(probability > 0.5)
+        at = np.searchsorted(believed, np.arange(groups), "left")
+        after = np.searchsorted(believed, np.arange(groups), "right")
+        left = np.where(at > 0, believed[np.maximum(at - 1, 0)] if len(believed) else 0, -1)
+        right = np.where(after < len(believed), believed[np.minimum(after, len(believed) - 1)] if len(believed) else 0, -1)
+        has_left, has_right = left >= 0, right >= 0
+        to_left = clusters.s0_px - clusters.s1_px[left]
+        to_right = clusters.s0_px[right] - clusters.s1_px
+        across = clusters.s0_px[right] - clusters.s1_px[left]
+        log_left, log_right, log_across = (np.log(self.density(g)) for g in (to_left, to_right, across))
+        alone = -np.log(4 * self.typical_px)
+        inside = log_left + log_right - log_across
+        return np.asarray(
+            np.where(has_left & has_right, inside, np.where(has_left, log_left, np.where(has_right, log_right, alone)))
+        )
+
+
+def _unseen(clusters: Clusters, probability: FloatArray, chances: Opportunities, rates: FloatArray, typical_px: float) -> float:
+    """Expected vehicles that no look saw: those the detection rates imply, as far as the train has room for them.
+
+    A vehicle of the population is missed in all its looks with ``P0 = sum_p pi(p) (1 - p)^n``; to each one that was seen belong
+    ``P0 / (1 - P0)`` that were not. They can only stand where there is room between the others.
+    """
+    firm = probability > 0.5
+    if not firm.any():
+        return 0.0
+    p0 = np.minimum(_missed(chances) @ rates, 0.9)
+    implied = float(np.sum((probability * p0 / (1 - p0))[firm]))
+    gaps = clusters.s0_px[firm][1:] - clusters.s1_px[firm][:-1]
+    room = float(np.sum(np.floor(np.maximum(gaps, 0) / (0.95 * typical_px))))
+    return min(implied, 0.5 * room)
