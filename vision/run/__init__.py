@@ -1,0 +1,1 @@
+"""The one composition: video in, results and a run folder out."""
