@@ -61,7 +61,7 @@ class DetectConfig(_Section):
         batch: Pictures to a batch.
         looks_per_view: Looks while the train advances by one width of the picture.
         max_looks_s: At most so many looks a second.
-        still_interval_s: Longest time between looks when nothing moves.
+        still_interval_s: Time between looks when nothing moves; it doubles up to eight times that while nothing happens.
     """
 
     weights: str = "default"
@@ -70,7 +70,7 @@ class DetectConfig(_Section):
     min_score: Fraction01 = 0.25
     batch: int = Field(4, ge=1, le=256)
     looks_per_view: float = Field(8.0, gt=0)
-    max_looks_s: float = Field(10.0, gt=0)
+    max_looks_s: float = Field(30.0, gt=0)
     still_interval_s: float = Field(2.0, gt=0)
 
 

@@ -116,6 +116,11 @@ class MotionMeter:
         self._before, self._before_luma = spectrum, luma
         return self._speed_now(peaks, anchor_index, index)
 
+    @property
+    def last_coherence(self) -> float:
+        """How well the last frame is its anchor moved, in [0, 1]; 1 before there are two."""
+        return self._peaks[-1].coherence if self._pts_s and self._anchors[-1] != len(self._pts_s) - 1 else 1.0
+
     def finish(self) -> MotionSeries:
         """The series of all frames pushed so far."""
         n, bands = len(self._pts_s), self._config.bands

@@ -1,0 +1,64 @@
+"""From what was observed in a video to its result: the same code for a scan and for counting a run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from vision.config import Config
+from vision.count import count_train
+from vision.motion.passages import STANDING
+from vision.run.store import RawVideo
+from vision.taxonomy import Taxonomy
+from vision.types import Dropped, Train, VideoResult
+
+STANDING_MIN_VEHICLES = 2
+"""Without motion nothing says "train": a single vehicle in a still picture is a sighting, two or more are counted as a standing train."""
+
+
+def count_video(raw: RawVideo, *, duration_s: float | None, config: Config, taxonomy: Taxonomy) -> VideoResult:
+    """Count all trains of a video from its stored looks and motion; decodes nothing.
+
+    Args:
+        raw: What was observed.
+        duration_s: Decoded seconds, for the tables.
+        config: Settings; those of counting, and the scale if the person gave one.
+        taxonomy: The class tree.
+    """
+    trains: list[Train] = []
+    dropped = list(raw.dropped)
+    sightings = 0
+    for passage in raw.passages:
+        counted = count_train(
+            passage,
+            raw.looks,
+            class_names=raw.class_names,
+            picture_wh_px=(raw.record.width_px, raw.record.height_px),
+            taxonomy=taxonomy,
+            config=config.count,
+            px_per_m=config.motion.px_per_m,
+        )
+        # Looks outside this passage belong to another one, or to none: no loss to report.
+        dropped.extend(drop for drop in counted.dropped if drop.reason != "outside_passage")
+        if STANDING in passage.flags and counted.train.total.count < STANDING_MIN_VEHICLES:
+            sightings += len(counted.train.vehicles)
+        else:
+            trains.append(counted.train)
+    return VideoResult(
+        path=raw.record.path,
+        sha256=raw.record.sha256,
+        status="done",
+        duration_s=duration_s,
+        trains=tuple(trains),
+        sightings=sightings,
+        dropped=tuple(_summed(dropped)),
+    )
+
+
+def _summed(dropped: Iterable[Dropped]) -> list[Dropped]:
+    """One entry for each reason to drop a detection; single trains and shots stay apart, with their times."""
+    out: dict[tuple[str, str, float | None], Dropped] = {}
+    for drop in dropped:
+        key = (drop.what, drop.reason, None if drop.what == "detection" else drop.at_s)
+        out[key] = replace(drop, count=drop.count + out[key].count, at_s=out[key].at_s) if key in out else drop
+    return list(out.values())

@@ -1,0 +1,80 @@
+"""The pictures behind the numbers: strips of trains and crops of vehicles, written once per video."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+from vision.motion.strip import Strip, build_strip
+from vision.run.crops import jpeg
+from vision.run.observe import Observed, crop_key
+from vision.run.store import RunFolder, atomic_write
+from vision.run.tables import crop_name, strip_path, train_ids
+from vision.types import Train, VideoResult
+
+_STRIP_JPEG_QUALITY = 88
+
+
+def crops_archive(run: RunFolder, sha256: str) -> Path:
+    """Where all crops of a video lie, also of detections that are no vehicle's best look now but may be after counting again."""
+    return run.path / "raw" / f"{sha256[:16]}.zip"
+
+
+def write_evidence(run: RunFolder, observed: Observed, result: VideoResult) -> None:
+    """Write the strips of a video's trains, all its crops as one archive, and each vehicle's crop as a file.
+
+    Raises:
+        OutputError: The run folder cannot be written.
+    """
+    _write_archive(run, observed, result.sha256)
+    for train_id, train in zip(train_ids(result), result.trains, strict=True):
+        strip = build_strip(train.passage, observed.frames, frame_width_px=observed.raw.record.width_px)
+        if strip is not None:
+            _write_strip(run, train_id, strip)
+    write_crops(run, result)
+
+
+def _write_strip(run: RunFolder, train_id: str, strip: Strip) -> None:
+    """The strip as a picture, and beside it where it lies along the train, so that anyone can draw on it."""
+    path = run.path / strip_path(train_id)
+    path.parent.mkdir(exist_ok=True)
+    atomic_write(path, jpeg(strip.picture, quality=_STRIP_JPEG_QUALITY))
+    place = {"origin_px": round(strip.origin_px, 3), "scale": round(strip.scale, 6), "top_px": round(strip.top_px, 3)}
+    atomic_write(path.with_suffix(".json"), json.dumps(place).encode())
+
+
+def _write_archive(run: RunFolder, observed: Observed, sha256: str) -> None:
+    """All crops in one zip: thousands of small files would be slow to copy."""
+
+    path = crops_archive(run, sha256)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".flatcar-") as scratch:
+        whole = Path(scratch) / path.name
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
+            for name in observed.crops.names():
+                if not name.startswith("frame-"):
+                    archive.writestr(zipfile.ZipInfo(f"{name}.jpg"), observed.crops.get(name) or b"")
+        os.replace(whole, path)
+
+
+def write_crops(run: RunFolder, result: VideoResult) -> None:
+    """Write the crop of each vehicle's best look, out of the video's archive."""
+    path = crops_archive(run, result.sha256)
+    if not path.is_file():
+        return
+    folder = run.path / "crops"
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(path) as archive:
+        kept = set(archive.namelist())
+        for train in result.trains:
+            _write_crops_of(archive, kept, train, folder, result.sha256)
+
+
+def _write_crops_of(archive: zipfile.ZipFile, kept: set[str], train: Train, folder: Path, sha256: str) -> None:
+    for vehicle in train.vehicles:
+        name = f"{crop_key(vehicle.pts, vehicle.xyxy_px)}.jpg"
+        target = folder / f"{crop_name(sha256, vehicle)}.jpg"
+        if name in kept and not target.is_file():
+            atomic_write(target, archive.read(name))

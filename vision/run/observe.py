@@ -1,0 +1,261 @@
+"""One pass over one video: motion on every frame, the detector where the train has advanced; nothing is counted here.
+
+Decoding and motion run on the calling thread, the detector and the saving of pictures on one other. At most a few frames wait
+between them, so that memory is flat in the length of the video.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.config import Config
+from vision.detect.base import Detector
+from vision.geometry import Boxes
+from vision.motion.meter import MotionMeter, MotionSeries
+from vision.motion.passages import find_passages, standing_passage
+from vision.run.crops import JPEG_QUALITY, cut, jpeg
+from vision.run.looking import LookScheduler, merge_tiles, tiles_for
+from vision.run.store import RawVideo
+from vision.types import Dropped, Look, Passage, Shot, VideoRecord
+from vision.video import Frame, ShotSplitter, VideoReader, default_shot_detector
+
+_WAITING_BATCHES = 2
+_STRIP_FRAME_WIDTH_PX = 640
+_STRIP_JPEG_QUALITY = 88
+_PROGRESS_EVERY_FRAMES = 25
+_CUT_COHERENCE = 0.25
+
+Progress = Callable[[float], None]
+"""Called with the seconds of video done so far."""
+
+
+class PictureSpool:
+    """JPEG pictures in one temporary file, so that memory stays flat; they go when it is closed."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  (closed by close)
+        self._end = 0
+        self._places: dict[str, tuple[int, int]] = {}
+
+    def add(self, name: str, data: bytes) -> None:
+        """Keep a picture under a name; the first one of a name stays."""
+        if name not in self._places:
+            self._file.seek(self._end)
+            self._file.write(data)
+            self._places[name] = (self._end, len(data))
+            self._end += len(data)
+
+    def get(self, name: str) -> bytes | None:
+        """The bytes of a picture, or None where there is none of that name."""
+        if name not in self._places:
+            return None
+        start, size = self._places[name]
+        self._file.seek(start)
+        return self._file.read(size)
+
+    def names(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LookFrame:
+    """The shrunken frame of one look, kept in a spool; what `vision.motion.strip` builds the strip from."""
+
+    pts_s: float
+    name: str
+    spool: PictureSpool
+
+    def picture(self) -> NDArray[np.uint8]:
+        """(rows, columns, 3) uint8 BGR."""
+        data = self.spool.get(self.name)
+        assert data is not None, f"no picture {self.name} was kept"
+        return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), dtype=np.uint8)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Observed:
+    """What one pass gave.
+
+    Attributes:
+        raw: Looks, passages and what was dropped: all that counting needs.
+        series: Band shifts of every frame.
+        shots: The shots.
+        duration_s: From the first to the last decoded frame.
+        frames: Shrunken frames of the looks, in order of time.
+        crops: JPEG crops of all detections, by ``crop_key``.
+    """
+
+    raw: RawVideo
+    series: MotionSeries
+    shots: tuple[Shot, ...]
+    duration_s: float
+    frames: tuple[LookFrame, ...]
+    crops: PictureSpool
+
+    def close(self) -> None:
+        self.crops.close()
+
+
+def crop_key(pts: int, xyxy_px: tuple[float, ...] | NDArray[np.float32]) -> str:
+    """Name under which the crop of a detection is kept: its frame and its box to the pixel."""
+    return f"{pts}-" + "_".join(str(round(float(v))) for v in xyxy_px)
+
+
+def observe_video(
+    path: Path,
+    *,
+    record: VideoRecord | None = None,
+    detector: Detector,
+    config: Config,
+    scratch: Path | None = None,
+    progress: Progress | None = None,
+) -> Observed:
+    """Decode a video once and note everything that counting needs.
+
+    Args:
+        path: The video.
+        record: What `vision.video.probe` said of it, where that was asked already.
+        detector: Looks at frames; called on another thread.
+        config: All settings.
+        scratch: Folder for temporary pictures; the system's own where None.
+        progress: Called every second of video or so.
+
+    Raises:
+        VideoError: The video cannot be read, or was given up.
+        DetectorError: The model failed.
+    """
+    spool = PictureSpool(scratch)
+    try:
+        with VideoReader(path, config.video, record=record) as reader:
+            return _observe(reader, detector, config, spool, progress)
+    except BaseException:
+        spool.close()
+        raise
+
+
+def _observe(reader: VideoReader, detector: Detector, config: Config, spool: PictureSpool, progress: Progress | None) -> Observed:
+    record = reader.record
+    meter = MotionMeter(frame_width_px=record.width_px, frame_height_px=record.height_px, config=config.motion)
+    scheduler = LookScheduler(config.detect, width_px=record.width_px)
+    shot_detector = default_shot_detector()
+    cuts: list[int] = []
+    with _LookQueue(detector, record, config.detect.batch, spool) as queue:
+        for count, frame in enumerate(reader):
+            luma = frame.luma(config.motion.width_px)
+            speed_px_s = meter.push(luma, frame.pts_s)
+            cut_here = shot_detector.push(luma, frame.pts_s)
+            if cut_here:
+                cuts.append(count)
+            if scheduler.due(frame.pts_s, speed_px_s, cut=cut_here and meter.last_coherence < _CUT_COHERENCE):
+                queue.look_at(frame)
+            if progress is not None and count % _PROGRESS_EVERY_FRAMES == 0:
+                progress(frame.pts_s)
+        looks = queue.finish()
+    series = meter.finish()
+    shots = ShotSplitter(series.pts_s).confirm(cuts, series.coherence)
+    passages, dropped = find_passages(series, shots, config.motion)
+    passages.extend(_standing(series, shots, passages, looks))
+    return Observed(
+        raw=RawVideo(
+            record,
+            detector.class_names,
+            tuple(sorted(passages, key=lambda passage: passage.start_s)),
+            tuple(looks),
+            (*reader.dropped, *_repeats(series), *dropped),
+        ),
+        series=series,
+        shots=tuple(shots),
+        duration_s=reader.decoded_s,
+        frames=tuple(LookFrame(look.pts_s, f"frame-{look.pts}", spool) for look in looks),
+        crops=spool,
+    )
+
+
+def _standing(series: MotionSeries, shots: Sequence[Shot], passages: Sequence[Passage], looks: Sequence[Look]) -> list[Passage]:
+    """A passage without motion for every shot in which something was detected and no train passes; counting says what it is worth."""
+    passing = {passage.shot_index for passage in passages}
+    seen_s = [look.pts_s for look in looks if len(look.detections)]
+    return [
+        standing_passage(series, shot)
+        for shot in shots
+        if shot.index not in passing and any(shot.start_s <= pts_s <= shot.end_s for pts_s in seen_s)
+    ]
+
+
+def _repeats(series: MotionSeries) -> tuple[Dropped, ...]:
+    repeated = int(series.repeated.sum())
+    return (Dropped("frame", "repeats_the_one_before", repeated, float(series.pts_s[series.repeated.argmax()])),) if repeated else ()
+
+
+class _LookQueue:
+    """Hands frames to the detector on another thread, in batches, and collects the looks in order."""
+
+    def __init__(self, detector: Detector, record: VideoRecord, batch: int, spool: PictureSpool) -> None:
+        self._detector = detector
+        self._tiles = tiles_for(record.width_px, record.height_px, detector.input_hw)
+        self._batch = max(1, batch // len(self._tiles))
+        self._spool = spool
+        self._waiting: list[Frame] = []
+        self._running: deque[Future[list[Look]]] = deque()
+        self._looks: list[Look] = []
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flatcar-look")
+
+    def __enter__(self) -> _LookQueue:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.shutdown(wait=True, cancel_futures=True)
+
+    def look_at(self, frame: Frame) -> None:
+        """Take a frame; blocks while too many wait."""
+        self._waiting.append(frame)
+        if len(self._waiting) >= self._batch:
+            self._submit()
+        while len(self._running) > _WAITING_BATCHES:
+            self._looks.extend(self._running.popleft().result())
+
+    def finish(self) -> list[Look]:
+        """All looks, in order of time."""
+        self._submit()
+        while self._running:
+            self._looks.extend(self._running.popleft().result())
+        return self._looks
+
+    def _submit(self) -> None:
+        if self._waiting:
+            self._running.append(self._worker.submit(self._run, self._waiting))
+            self._waiting = []
+
+    def _run(self, frames: list[Frame]) -> list[Look]:
+        pictures = [frame.bgr() for frame in frames]
+        found = self._detector.detect([picture[tile.y0_px : tile.y1_px] for picture in pictures for tile in self._tiles])
+        looks = []
+        for i, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
+            detections = merge_tiles(self._tiles, found[i * len(self._tiles) : (i + 1) * len(self._tiles)])
+            self._keep(frame, picture, detections.xyxy_px)
+            looks.append(Look(frame.pts, frame.pts_s, detections))
+        return looks
+
+    def _keep(self, frame: Frame, picture: NDArray[np.uint8], xyxy_px: Boxes) -> None:
+        """Keep the shrunken frame for the strip, and a crop of each detection."""
+        scale = min(1.0, _STRIP_FRAME_WIDTH_PX / picture.shape[1])
+        size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+        small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8) if scale < 1 else picture
+        self._spool.add(f"frame-{frame.pts}", jpeg(small, quality=_STRIP_JPEG_QUALITY))
+        for box in xyxy_px:
+            crop = cut(picture, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+            if crop is not None:
+                self._spool.add(crop_key(frame.pts, box), jpeg(crop, quality=JPEG_QUALITY))
