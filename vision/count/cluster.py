@@ -143,7 +143,9 @@ def _places(s: Sightings, table: LookTable, typical_px: float) -> tuple[Ints, Bo
     label = shift_to_modes(s.centre_px, table.weight[s.look], KERNEL_SHARE * typical_px)
     label, s0_px, s1_px = _merged(s, label)
     into = _absorbed(s, label, s0_px, s1_px, table)
-    core = into[label] == label
+    shared = overlap_px(s.s0_px, s.s1_px, s0_px[label], s1_px[label])
+    union = np.maximum(s.s1_px, s1_px[label]) - np.minimum(s.s0_px, s0_px[label])
+    core = (into[label] == label) & (shared >= SAME_IOU * union)
     kept = np.flatnonzero(into == np.arange(len(into)))
     rank = np.full(len(into), -1, np.int64)
     rank[kept] = np.arange(len(kept))

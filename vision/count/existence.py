@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaln
 
-from vision.count.cluster import Clusters, group_median, typical_width_px
+from vision.count.cluster import Clusters, typical_width_px
 from vision.count.coordinate import Ints, LookTable, Sightings
 from vision.types import FloatArray
 
@@ -35,10 +35,13 @@ CONFUSER_SHARE = 0.03
 FALSE_SHARE = 0.02
 """Before the data: this share of the boxes is false."""
 
-RATE_GRID = np.array([0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
+RATE_GRID = np.array([0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
 _RATE_PRIOR = 0.7 * RATE_GRID**5 / np.sum(RATE_GRID**5) + 0.3 * np.gradient(RATE_GRID) / np.sum(np.gradient(RATE_GRID))
-PRIOR_VEHICLES = 2.0
+PRIOR_VEHICLES = 3.0
 """Weight of the prior on the detection rates, in vehicles."""
+
+LOG_SIZES = float(np.log(15))
+"""False boxes spread evenly over this range of log widths: a fifth of the typical width to three times it."""
 
 ROUNDS = 8
 _TINY = 1e-300
@@ -117,9 +120,10 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
         gaps = _Gaps.of(clusters, probability, typical_px)
         by_rate = np.log(rates + _TINY) + log_rate
         vehicle = np.logaddexp.reduce(by_rate, axis=1) + gaps.log_place(clusters, probability) + shape.log_width(probability)
-        scattered = shape.log_scatter(hits, false_px)
-        # Under "vehicle" and "confuser" the boxes lie together; under "scattered" they do so by chance.
-        deceived = np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser
+        together = shape.log_together(chances, false_px)
+        vehicle = vehicle + together
+        scattered = np.log(false_px)
+        deceived = np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser + together
         log_odds = vehicle - np.logaddexp(scattered, deceived)
         probability = 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
         share = np.exp(by_rate - np.logaddexp.reduce(by_rate, axis=1)[:, None])
@@ -147,44 +151,57 @@ def _missed(chances: Opportunities) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _PlaceShape:
-    """How the boxes of each place lie: scatter of their centres, their widths."""
+    """How the boxes of each place lie: scatter of their centres, their widths.
 
-    sigma_px: float
-    scatter: FloatArray
+    Attributes:
+        log_size: (j,) log width of each place.
+        boxes: (j,) whole boxes of each place.
+        place, log_box: For each whole box its place, and its log density (centre and log width) as a box of that place.
+        log_exact: The same of a box without any scatter.
+        weight: Of each whole box.
+    """
+
     log_size: FloatArray
     boxes: FloatArray
-    hits_per_box: FloatArray
-    sighting_spread: float
+    place: Ints
+    log_box: FloatArray
+    log_exact: float
+    weight: FloatArray
 
     @classmethod
     def of(cls, s: Sightings, clusters: Clusters, table: LookTable, typical_px: float) -> _PlaceShape:
         use = clusters.core & (clusters.of >= 0) & s.whole
-        label, groups = clusters.of[use], len(clusters)
-        residual = s.centre_px[use] - clusters.centre_px[label]
-        size = np.log(np.maximum(s.width_px[use], 1e-9))
-        own = np.log(np.maximum(clusters.width_px, 1e-9))
-        boxes = np.bincount(label, minlength=groups).astype(np.float64)
-        many = boxes[label] >= 4
-        sigma = 1.4826 * float(np.median(np.abs(residual[many]))) if many.sum() >= 8 else 0.06 * typical_px
-        sigma = float(np.clip(sigma, 0.025 * typical_px, 0.15 * typical_px))
-        spread = 1.4826 * float(np.median(np.abs(size - own[label])[many])) if many.sum() >= 8 else 0.08
-        spread = float(np.clip(spread, 0.04, 0.25))
-        # A heavy tail (Huber's loss): one odd box must not undo a vehicle.
-        centre_loss = _huber(residual / sigma)
-        size_loss = _huber((size - own[label]) / spread)
-        weight = table.weight[s.look[use]]
-        scatter = np.bincount(label, weights=weight * (centre_loss + size_loss), minlength=groups)
-        return cls(sigma, scatter, own, boxes, np.ones(groups), spread)
+        place = clusters.of[use]
+        log_size = np.log(np.maximum(clusters.width_px, 1e-9))
+        off_centre = s.centre_px[use] - clusters.centre_px[place]
+        off_size = np.log(np.maximum(s.width_px[use], 1e-9)) - log_size[place]
+        boxes = np.bincount(place, minlength=len(clusters)).astype(np.float64)
+        many = boxes[place] >= 4
+        sigma_px, spread = 0.06 * typical_px, 0.1
+        if many.sum() >= 8:
+            sigma_px = float(np.clip(1.4826 * np.median(np.abs(off_centre[many])), 0.03 * typical_px, 0.15 * typical_px))
+            spread = float(np.clip(1.4826 * np.median(np.abs(off_size[many])), 0.05, 0.25))
+        log_exact = -float(np.log(2 * np.pi * sigma_px * spread))
+        log_box = log_exact - 0.5 * (off_centre / sigma_px) ** 2 - 0.5 * (off_size / spread) ** 2
+        return cls(log_size, boxes, place, log_box, log_exact, table.weight[s.look[use]])
 
-    def log_scatter(self, hits: FloatArray, false_px: float) -> FloatArray:
-        """(j,) log density of the hits as unrelated false boxes, less that of boxes of one vehicle: per px, like ``1 / mu``."""
-        extra = np.maximum(hits - 1, 0)
-        # False widths are spread over log 15 (a fifth of the typical width to three times it).
-        place = extra * (np.log(false_px) + 0.5 * np.log(2 * np.pi * self.sigma_px**2)) + 0.5 * np.log(np.maximum(hits, 1))
-        size = extra * (-np.log(np.log(15)) + 0.5 * np.log(2 * np.pi * self.sighting_spread**2)) + 0.5 * np.log(
-            np.maximum(hits, 1)
-        )
-        return np.asarray(np.log(false_px) * np.minimum(hits, 1) + place + size + self.scatter)
+    def log_together(self, chances: Opportunities, false_px: float) -> FloatArray:
+        """(j,) log ratio of the further hits lying where the first one does, as one thing's boxes and as unrelated ones.
+
+        A box that fits worse than a stray one would is taken for a stray one: it speaks for nothing, but does not undo the place. Of a cut
+        box one end is known, which is worth half.
+        """
+        log_stray = np.log(false_px) - np.log(LOG_SIZES)
+        gain = np.maximum(self.log_box - log_stray, 0)
+        groups = len(self.boxes)
+        mass = np.bincount(self.place, weights=self.weight, minlength=groups)
+        total = np.bincount(self.place, weights=self.weight * gain, minlength=groups)
+        exact = max(self.log_exact - 1 - log_stray, 0)
+        mean = np.divide(total, mass, out=np.full(groups, exact), where=mass > 0)
+        further = np.maximum(chances.hits - 1, 0)
+        further_part = np.maximum(chances.part_hits - np.maximum(1 - chances.hits, 0), 0)
+        fitted = np.log(np.maximum(chances.hits + chances.part_hits, 1))  # centre and width of the place come from the hits themselves
+        return np.asarray(further * mean + further_part * exact / 2 - fitted)
 
     def log_width(self, probability: FloatArray) -> FloatArray:
         """(j,) log ratio of the width's density among this train's vehicles to that among false boxes."""
@@ -194,15 +211,10 @@ class _PlaceShape:
             bandwidth * np.sqrt(2 * np.pi)
         )
         np.fill_diagonal(kernel, 0.0)
-        broad = 1 / np.log(15)
+        broad = 1 / LOG_SIZES
         total = solid.sum() - solid
         density = (kernel @ solid + 3 * broad) / (total + 3)
         return np.asarray(np.log(density / broad))
-
-
-def _huber(z: FloatArray) -> FloatArray:
-    away = np.abs(z)
-    return np.asarray(np.where(away <= 2, 0.5 * z**2, 2 * away - 2))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
