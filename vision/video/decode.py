@@ -368,7 +368,8 @@ def _shrunk(plane: Plane, rows: int, columns: int) -> Plane:
         plane = cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
     if (height, width) == (rows, columns):
         return plane.copy()  # never a view of the decoder's memory
-    return np.asarray(cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA), plane.dtype)
+    smaller: Plane = cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA)
+    return smaller
 
 
 def _plane(picture: VideoFrame, dtype: type[np.uint8] | type[np.uint16]) -> Plane:

@@ -1,14 +1,16 @@
 """Where the camera run breaks: candidates from the picture, confirmed with motion.
 
 A cut replaces the whole picture between one frame and the next. So does, nearly, a train that enters close by, a flash, a pole
-rushing past. Pictures alone cannot tell them apart for sure; registration can: after a cut the frame before does not register onto
-this one, anywhere. Hence two steps: a detector proposes (generously), ``ShotSplitter.confirm`` decides with what motion knows.
+rushing past. Pictures alone cannot tell them apart for sure; registration can: after a cut the frame before does not register
+onto this one, anywhere. Hence two steps: a detector proposes, generously, and ``ShotSplitter.confirm`` decides with what motion
+knows, or, where nothing is known, by asking a cut to stand out from the frames after it, too.
 
 Not found: a jump within one fixed camera's recording (the background stays), and slow fades and dissolves.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -44,8 +46,8 @@ class LumaShots:
     median difference of all blocks: what only gets brighter does not count. A column's change is the mean over its blocks, and
     the frame's is that of its least changed fifth of columns: a train enters from one side and leaves the other columns
     alone. Blocks that are black in both frames (bars at the sides) are left out.
-    It is a candidate when it exceeds both ``floor`` and ``ratio`` times the largest change within the last second, the larger
-    the camera shakes or the closer the train passes, the more it takes.
+    It is a candidate when it exceeds both ``floor`` and ``ratio`` times the second largest change of the last second: the more
+    the camera shakes or the closer the train passes, the more it takes; and a cut just before does not hide this one.
 
     Args:
         floor: Smallest change that can be a cut, grey levels.
@@ -66,12 +68,9 @@ class LumaShots:
         change = change_of(last, grid)
         while self._recent and self._recent[0][0] < pts_s - 1.0:
             self._recent.popleft()
-        usual = max((value for _, value in self._recent), default=0.0)
-        if change > max(self._floor, self._ratio * usual):
-            self._recent.clear()  # what went before says nothing of the new shot
-            return True
+        usual = _second_largest([value for _, value in self._recent])
         self._recent.append((pts_s, change))
-        return False
+        return change > max(self._floor, self._ratio * usual)
 
 
 class SceneDetectShots:
@@ -95,7 +94,7 @@ class SceneDetectShots:
         rows, columns = luma.shape
         if columns > 160:
             luma = np.asarray(cv2.resize(luma, (160, max(1, rows * 160 // columns)), interpolation=cv2.INTER_AREA), np.uint8)
-        timecode = self._timecode(self._index, fps=25)  # without a minimum length only the order matters
+        timecode = self._timecode(self._index, fps=25.0)  # without a minimum length only the order matters
         self._index += 1
         return bool(self._detector.process_frame(timecode, cv2.cvtColor(luma, cv2.COLOR_GRAY2BGR)))
 
@@ -113,12 +112,14 @@ class ShotSplitter:
     """
 
     _RETURN_S = 0.25
+    _AFTER_RATIO = 1.5
 
     def __init__(self, detector: ShotDetector | None = None, *, max_coherence: float = 0.5, min_shot_s: float = 0.3) -> None:
         self._detector = detector or LumaShots()
         self._max_coherence = max_coherence
         self._min_shot_s = min_shot_s
         self._pts_s: list[float] = []
+        self._change: list[float] = []
         self._candidates: list[int] = []
         self._last: _Grid | None = None
         self._before: list[tuple[int, float, _Grid]] = []
@@ -134,6 +135,7 @@ class ShotSplitter:
         index = len(self._pts_s)
         self._pts_s.append(pts_s)
         grid = _grid(luma)
+        self._change.append(change_of(self._last, grid) if self._last is not None else 0.0)
         proposed = self._detector.push(luma, pts_s)
         self._before = [item for item in self._before if pts_s - item[1] <= self._RETURN_S]
         for position, (first, _, before) in enumerate(self._before):
@@ -165,6 +167,8 @@ class ShotSplitter:
             if len(coherence) != len(self._pts_s):
                 raise ValueError(f"coherence has {len(coherence)} values for {len(self._pts_s)} frames")
             chosen = [index for index in chosen if coherence[index] <= self._max_coherence]
+        else:
+            chosen = [index for index in chosen if self._stands_out(index)]
         cuts: list[int] = []
         start_s = self._pts_s[0] if self._pts_s else 0.0
         for index in chosen:
@@ -172,6 +176,11 @@ class ShotSplitter:
                 cuts.append(index)
                 start_s = self._pts_s[index]
         return shots_from_cuts(self._pts_s, cuts)
+
+    def _stands_out(self, index: int) -> bool:
+        """Whether a frame changes clearly more than those right after it; a passing train keeps changing."""
+        last = bisect_right(self._pts_s, self._pts_s[index] + self._RETURN_S)
+        return self._change[index] > self._AFTER_RATIO * _second_largest(self._change[index + 1 : last])
 
 
 def shots_from_cuts(pts_s: Sequence[float] | NDArray[np.floating], cut_indices: Sequence[int]) -> list[Shot]:
@@ -189,7 +198,7 @@ def shots_from_cuts(pts_s: Sequence[float] | NDArray[np.floating], cut_indices: 
     """
     n = len(pts_s)
     cuts = sorted(set(cut_indices))
-    if cuts and not (1 <= cuts[0] and cuts[-1] < n):
+    if cuts and not (cuts[0] >= 1 and cuts[-1] < n):
         raise ValueError(f"cut indices {cuts} do not lie in [1, {n})")
     if not n:
         return []
@@ -209,6 +218,10 @@ def _grid(luma: Grey) -> _Grid:
     return np.asarray(cv2.resize(luma, (_GRID_COLUMNS, _GRID_ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
+def _second_largest(values: Sequence[float]) -> float:
+    return sorted(values)[-2] if len(values) > 1 else 0.0
+
+
 def change_of(before: _Grid, now: _Grid) -> float:
     """Change of pattern that four fifths of the lit columns reach, grey levels; see ``LumaShots``."""
     lit = (before > _BLACK) | (now > _BLACK)
@@ -223,5 +236,8 @@ def change_of(before: _Grid, now: _Grid) -> float:
 
 def _looks_like(before: _Grid, now: _Grid) -> bool:
     """Whether two grids show the same scene, apart from brightness and what moves in less than half of it."""
-    difference = now - before
-    return float(np.median(np.abs(difference - np.median(difference)))) < 2.0 and float(before.std()) > 3.0
+    lit = (before > _BLACK) | (now > _BLACK)
+    if before.std() < 3.0 or not lit.any():
+        return False  # a plain picture is like any other
+    difference = (now - before)[lit]
+    return float(np.median(np.abs(difference - np.median(difference)))) < 2.0
