@@ -18,9 +18,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaln
 
-from vision.count.cluster import Clusters, typical_width_px
+from vision.count.cluster import Clusters, group_median, typical_width_px
 from vision.count.coordinate import Ints, LookTable, Sightings
 from vision.types import FloatArray
 
@@ -28,15 +27,26 @@ FULL_SHARE = 0.97
 """A place is fully in view with this share of its width, partly from ``PART_SHARE`` on."""
 
 PART_SHARE = 0.5
-PART_RATE = 0.5
+PART_RATE = 0.6
 """A vehicle partly in view is detected this much less often than one fully in view."""
 
 CONFUSER_SHARE = 0.03
 FALSE_SHARE = 0.02
 """Before the data: this share of the boxes is false."""
 
-RATE_GRID = np.array([0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
-_RATE_PRIOR = 0.7 * RATE_GRID**5 / np.sum(RATE_GRID**5) + 0.3 * np.gradient(RATE_GRID) / np.sum(np.gradient(RATE_GRID))
+RATE_GRID = np.array([0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
+MIN_RATE = 0.1
+"""What is seen in fewer looks cannot be told from chance; vehicles are not sought below."""
+
+
+def _on_grid(density: FloatArray) -> FloatArray:
+    mass = density * np.gradient(RATE_GRID)
+    return np.asarray(mass / mass.sum())
+
+
+_RATE_PRIOR = np.where(RATE_GRID >= MIN_RATE, 0.7 * _on_grid(RATE_GRID**8) + 0.3 * _on_grid((RATE_GRID >= MIN_RATE) * 1.0), 0.0)
+_RATE_PRIOR /= _RATE_PRIOR.sum()
+_CONFUSER_RATES = _on_grid((1 - RATE_GRID) ** 11)
 PRIOR_VEHICLES = 3.0
 """Weight of the prior on the detection rates, in vehicles."""
 
@@ -103,23 +113,25 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
     groups = len(clusters)
     chances = count_opportunities(s, clusters, table)
     if groups == 0:
-        return Existence(np.zeros(0), _RATE_PRIOR / _RATE_PRIOR.sum(), 0.0, 0.0)
+        return Existence(np.zeros(0), _RATE_PRIOR, 0.0, 0.0)
     typical_px = typical_width_px(s)
     log_rate = _log_rates(chances)
     hits = chances.hits + chances.part_hits
-    confuser = betaln(1 + hits, 12 + chances.looks + chances.part_looks - hits) - betaln(1, 12)
+    confuser = np.logaddexp.reduce(np.log(_CONFUSER_RATES) + log_rate, axis=1)
     shape = _PlaceShape.of(s, clusters, table, typical_px)
 
+    looks_right = _Likeness.of(s, clusters)
     view_px = table.view_px[1] - table.view_px[0]
     look_px = float(np.sum(table.weight)) * view_px
     false_prior = FALSE_SHARE * max(float(np.sum(hits)), 1.0) / look_px
-    rates, false_px = _RATE_PRIOR / _RATE_PRIOR.sum(), false_prior
+    rates, false_px = _RATE_PRIOR, false_prior
     rate_of_count = (hits >= 1.5) | (hits >= 0.5 * np.maximum(chances.looks, 1e-9))
     probability = np.where(rate_of_count, 0.9, 0.3)
     for _ in range(ROUNDS):
         gaps = _Gaps.of(clusters, probability, typical_px)
         by_rate = np.log(rates + _TINY) + log_rate
         vehicle = np.logaddexp.reduce(by_rate, axis=1) + gaps.log_place(clusters, probability) + shape.log_width(probability)
+        vehicle += looks_right.log_ratio(probability)
         together = shape.log_together(chances, false_px)
         vehicle = vehicle + together
         scattered = np.log(false_px)
@@ -200,7 +212,9 @@ class _PlaceShape:
         mean = np.divide(total, mass, out=np.full(groups, exact), where=mass > 0)
         further = np.maximum(chances.hits - 1, 0)
         further_part = np.maximum(chances.part_hits - np.maximum(1 - chances.hits, 0), 0)
-        fitted = np.log(np.maximum(chances.hits + chances.part_hits, 1))  # centre and width of the place come from the hits themselves
+        fitted = np.log(
+            np.maximum(chances.hits + chances.part_hits, 1)
+        )  # centre and width of the place come from the hits themselves
         return np.asarray(further * mean + further_part * exact / 2 - fitted)
 
     def log_width(self, probability: FloatArray) -> FloatArray:
@@ -215,6 +229,41 @@ class _PlaceShape:
         total = solid.sum() - solid
         density = (kernel @ solid + 3 * broad) / (total + 3)
         return np.asarray(np.log(density / broad))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Likeness:
+    """Score and lower edge of each place's boxes, (j,) medians; compared with those of the train's own vehicles."""
+
+    score: FloatArray
+    bottom: FloatArray
+
+    @classmethod
+    def of(cls, s: Sightings, clusters: Clusters) -> _Likeness:
+        use = clusters.core & (clusters.of >= 0)
+        height = max(float(np.median((s.y1_px - s.y0_px)[use])), 1e-9) if use.any() else 1.0
+        place, groups = clusters.of[use], len(clusters)
+        return cls(group_median(s.score[use], place, groups), group_median(s.y1_px[use] / height, place, groups))
+
+    def log_ratio(self, probability: FloatArray) -> FloatArray:
+        """(j,) log ratio of score and lower edge under vehicle and stray box; bounded, and 0 while the train has few vehicles.
+
+        Detectors are not calibrated, so a score is taken by its rank ``u`` among the train's vehicles: those are uniform in ``u`` by
+        construction, while stray boxes crowd near the threshold, density ``2 (1 - u)``. Vehicles stand on decks of much the same
+        height; stray boxes end anywhere within about two heights.
+        """
+        firm = (probability > 0.9) & np.isfinite(self.score)
+        m = int(firm.sum())
+        if m < 3:
+            return np.zeros(len(self.score))
+        ordered = np.sort(self.score[firm])
+        rank = (np.searchsorted(ordered, self.score, "left") + np.searchsorted(ordered, self.score, "right")) / (2 * m)
+        by_score = -np.log(2 * (1 - rank) + 0.3)
+        middle = float(np.median(self.bottom[firm]))
+        spread = float(np.clip(1.4826 * np.median(np.abs(self.bottom[firm] - middle)), 0.08, 0.5))
+        near = np.exp(-0.5 * ((self.bottom - middle) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
+        by_deck = np.log(0.85 * near + 0.15 * 0.5) - np.log(0.5)
+        return np.asarray(np.nan_to_num(m / (m + 3.0) * (by_score + by_deck)))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
