@@ -1,5 +1,7 @@
 """Measure a detector on the validation pictures of a built set.
 
+    python -m vision.learn.evaluate --data BUILT/data.yaml --weights flatcar-n-v1
+
 Three levels are measured: every class on its own (leaf); a class mistaken for another of the same parent being right
 (parent), which is what a count falls back on; and any vehicle at all (any), which is what a count of vehicles needs.
 Average precision is COCO's, computed by pycocotools. Ignore regions are its crowd boxes, given to every class: a
@@ -8,11 +10,13 @@ detection that lies in one to at least half of its own area counts neither way.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +24,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vision.errors import DependencyError, InputError
+from vision.config import DetectConfig
+from vision.detect import build_detector
+from vision.errors import DependencyError, FlatcarError, InputError
 from vision.taxonomy import Taxonomy, default_taxonomy
 from vision.types import Detections
 
@@ -30,6 +36,9 @@ LEVELS = ("parent", "leaf", "any")
 # The model may give one object two leaves, each with nearly the same box. Under one parent that is one detection.
 SAME_OBJECT_IOU = 0.8
 BATCH = 16
+
+# Average precision needs the whole curve: detections far below any score a scan would use.
+MIN_SCORE = 0.001
 
 
 class Detects(Protocol):
@@ -350,3 +359,41 @@ def table(figures: Sequence[Figures], alarms: FalseAlarms) -> str:
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def document(figures: Sequence[Figures], alarms: FalseAlarms) -> dict[str, Any]:
+    """The figures as plain data, for JSON."""
+    rows = [{**asdict(f), "map50": f.map50, "map": f.map} for f in figures]
+    return {"figures": rows, "false_alarms": asdict(alarms)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure weights from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m vision.learn.evaluate", description="Measure a detector.")
+    parser.add_argument("--data", type=Path, required=True, help="data.yaml of a built set, or its folder")
+    parser.add_argument("--weights", default="default", help="a name from the registry, or a file")
+    parser.add_argument("--backend", default="auto", choices=("auto", "openvino", "ultralytics"))
+    parser.add_argument("--score", type=float, default=0.25, help="score from which a false alarm counts (0.25)")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    args = parser.parse_args(argv)
+    try:
+        truth = Truth.load(args.data)
+        settings = {"weights": args.weights, "backend": args.backend, "min_score": MIN_SCORE}
+        detector = build_detector(DetectConfig.model_validate(settings))
+        try:
+            detections = predict(detector, truth)
+        finally:
+            detector.close()
+        figures = evaluate(truth, detections, detector.class_names)
+        alarms = false_alarms(truth, detections, detector.class_names, score=args.score)
+    except FlatcarError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    if args.json:
+        args.json.write_text(json.dumps(document(figures, alarms), indent=1) + "\n", encoding="utf-8")
+    print(table(figures, alarms))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
