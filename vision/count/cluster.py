@@ -18,7 +18,7 @@ from vision.types import FloatArray
 KERNEL_SHARE = 0.25
 """Radius of the mean shift in typical widths: several times the jitter, well under the half pitch of look-alikes end to end."""
 
-SAME_IOU = 0.45
+SAME_IOU = 0.55
 """Clusters whose intervals overlap by this IoU are one place."""
 
 DIFFERENT_IOU = 0.3

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision.count.cluster import Clusters, group_median, typical_width_px
+from vision.count.cluster import ABSORB_SHARE, Clusters, group_median, overlap_px, typical_width_px
 from vision.count.coordinate import Ints, LookTable, Sightings
 from vision.types import FloatArray
 
@@ -278,9 +278,7 @@ class _Gaps:
     def of(cls, clusters: Clusters, probability: FloatArray, typical_px: float) -> _Gaps:
         firm = np.flatnonzero(probability > 0.9)
         gaps = clusters.s0_px[firm][1:] - clusters.s1_px[firm][:-1] if len(firm) > 1 else np.zeros(0)
-        span = float(np.max(clusters.s1_px) - np.min(clusters.s0_px))
-        taken = float(np.sum(probability * clusters.width_px))
-        return cls(gaps, typical_px, float(np.clip(1 - taken / max(span, 1e-9), 0.2, 1.0)))
+        return cls(gaps, typical_px, _free_share(clusters, firm, typical_px))
 
     def density(self, gap_px: FloatArray) -> FloatArray:
         """Density per px: a kernel estimate from the train's own gaps, and a broad exponential for what they do not show."""
@@ -314,6 +312,19 @@ class _Gaps:
         return np.asarray(
             np.where(has_left & has_right, inside, np.where(has_left, log_left, np.where(has_right, log_right, alone)))
         )
+
+
+def _free_share(clusters: Clusters, firm: Ints, typical_px: float) -> float:
+    """Share of all false boxes that make a place of their own, since no vehicle absorbs them: over a grid of centres and widths."""
+    first, last = float(np.min(clusters.s0_px)), float(np.max(clusters.s1_px))
+    centre = (first + (last - first) * (np.arange(200) + 0.5) / 200)[:, None]
+    s0, s1 = clusters.s0_px[firm], clusters.s1_px[firm]
+    free = []
+    for width in typical_px * np.exp(LOG_SIZES * (np.arange(6) + 0.5) / 6) / 5:
+        shared = overlap_px(s0, s1, centre - width / 2, centre + width / 2)
+        taken = np.max(shared / np.minimum(width, np.maximum(s1 - s0, 1e-9)), axis=1, initial=0)
+        free.append(np.mean(taken < ABSORB_SHARE))
+    return float(np.clip(np.mean(free), 0.03, 1.0))
 
 
 def _unseen(clusters: Clusters, probability: FloatArray, chances: Opportunities, rates: FloatArray, typical_px: float) -> float:
