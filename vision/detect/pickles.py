@@ -83,6 +83,8 @@ def _pickles(path: Path) -> Iterator[bytes]:
 
 def _imports(program: bytes) -> Iterator[str]:
     """Imports of one or more pickles that follow each other. Raw tensor data after the last one ends the reading."""
+    if not program:
+        raise ValueError("it is empty")
     position, first = 0, True
     while position < len(program):
         names: list[str] = []
