@@ -242,7 +242,7 @@ def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (tmp_path / "www").mkdir()
     with served(tmp_path / "www") as (address, _):
         registry = remote(tmp_path, f"{address}/small.pt", b"weights")
-        with pytest.raises(WeightsError, match="cannot fetch .*404"):
+        with pytest.raises(WeightsError, match=r"cannot fetch .*404"):
             registry.resolve("small")
     with pytest.raises(WeightsError, match=r"cannot fetch .*; check the connection"):
         registry.resolve("small")
