@@ -11,6 +11,7 @@ from tests.detect.models import Touch, checkpoint, colour_model, pickled
 from tests.support.detectors import ScriptedDetector
 from vision.config import DetectConfig
 from vision.detect import build_detector, resolve_weights
+from vision.detect.registry import Registry
 from vision.errors import ConfigError, DetectorError, WeightsError
 from vision.types import Detections
 
@@ -55,18 +56,26 @@ def test_missing_path(weights: str) -> None:
         build_detector(DetectConfig(weights=weights))
 
 
+@pytest.fixture
+def own_registry(shipped: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision.detect.load_registry", lambda: shipped)
+
+
+@pytest.mark.usefixtures("own_registry")
 def test_default_weights() -> None:
     detector = build_detector(DetectConfig())
     assert len(detector.detect([np.zeros((90, 160, 3), np.uint8)])) == 1
     detector.close()
 
 
+@pytest.mark.usefixtures("own_registry")
 def test_unknown_name() -> None:
     with pytest.raises(WeightsError, match="no weights are called 'flatcar-x'; known: "):
         build_detector(DetectConfig(weights="flatcar-x"))
 
 
 @pytest.mark.torch
+@pytest.mark.usefixtures("own_registry")
 def test_default_weights_in_torch() -> None:
     detector = build_detector(DetectConfig(backend="ultralytics", device="cpu"))
     assert len(detector.detect([np.zeros((90, 160, 3), np.uint8)])) == 1

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import http.client
 import importlib.resources
 import os
 import tempfile
@@ -342,7 +343,7 @@ def _fetch(url: str, path: Path, file: WeightFile) -> None:
             )
         partial.chmod(0o644)
         partial.replace(path)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise WeightsError(f"cannot fetch {url}: {error}", hint="check the connection, or give a path to weights") from error
     finally:
         if partial is not None:
