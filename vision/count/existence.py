@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vision.count.cluster import ABSORB_SHARE, Clusters, group_median, overlap_px, typical_width_px
-from vision.count.coordinate import Ints, LookTable, Sightings
+from vision.count.coordinate import Bools, Ints, LookTable, Sightings
 from vision.types import FloatArray
 
 FULL_SHARE = 0.97
@@ -49,6 +49,9 @@ _RATE_PRIOR /= _RATE_PRIOR.sum()
 _CONFUSER_RATES = _on_grid((1 - RATE_GRID) ** 11)
 PRIOR_VEHICLES = 3.0
 """Weight of the prior on the detection rates, in vehicles."""
+
+CAUTION_VEHICLES = 6.0
+"""The same for the vehicles that no look saw."""
 
 LOG_SIZES = float(np.log(15))
 """False boxes spread evenly over this range of log widths: a fifth of the typical width to three times it."""
@@ -280,38 +283,55 @@ class _Gaps:
         gaps = clusters.s0_px[firm][1:] - clusters.s1_px[firm][:-1] if len(firm) > 1 else np.zeros(0)
         return cls(gaps, typical_px, _free_share(clusters, firm, typical_px))
 
-    def density(self, gap_px: FloatArray) -> FloatArray:
-        """Density per px: a kernel estimate from the train's own gaps, and a broad exponential for what they do not show."""
-        width, scale = 0.08 * self.typical_px, 2.0 * self.typical_px
+    def _broad(self, gap_px: FloatArray) -> FloatArray:
+        """What the train's own gaps do not show: an exponential, with hardly any overlap of two vehicles."""
+        scale = 2.0 * self.typical_px
         edge = np.clip((gap_px + 0.3 * self.typical_px) / (0.3 * self.typical_px), 0, 1)
-        broad = edge * np.exp(-np.maximum(gap_px, 0) / scale) / scale + 1e-9 / scale
-        m = len(self.gaps_px)
-        if m == 0:
-            return np.asarray(broad)
-        own = np.exp(-0.5 * ((gap_px[:, None] - self.gaps_px[None, :]) / width) ** 2).sum(axis=1) / (
-            m * width * np.sqrt(2 * np.pi)
-        )
+        return np.asarray(edge * np.exp(-np.maximum(gap_px, 0) / scale) / scale + 1e-9 / scale)
+
+    def _kernel(self, gap_px: FloatArray, at_px: FloatArray) -> FloatArray:
+        width = 0.08 * self.typical_px
+        return np.asarray(np.exp(-0.5 * ((gap_px - at_px) / width) ** 2) / (width * np.sqrt(2 * np.pi)))
+
+    def _log_density(self, gap_px: FloatArray, own: list[tuple[FloatArray, Bools, float]]) -> FloatArray:
+        """Log density per px: a kernel estimate from the train's gaps and the broad rest.
+
+        ``own`` are gaps that stand among the train's because the place in question does (sign -1), or would without it (+1): a place is
+        no evidence for itself.
+        """
+        total = self._kernel(gap_px[:, None], self.gaps_px[None, :]).sum(axis=1)
+        m = np.full(len(gap_px), float(len(self.gaps_px)))
+        for at_px, holds, sign in own:
+            total += sign * holds * self._kernel(gap_px, at_px)
+            m += sign * holds
+        m = np.maximum(m, 0)
         share = 0.85 * m / (m + 4.0)
-        return np.asarray(share * own + (1 - share) * broad)
+        return np.asarray(np.log(share * np.maximum(total, 0) / np.maximum(m, 1) + (1 - share) * self._broad(gap_px)))
 
     def log_place(self, clusters: Clusters, probability: FloatArray) -> FloatArray:
         """(j,) log prior density per px of a vehicle at each place, given the others that are believed."""
-        groups = len(clusters)
-        believed = np.flatnonzero(probability > 0.5)
-        at = np.searchsorted(believed, np.arange(groups), "left")
-        after = np.searchsorted(believed, np.arange(groups), "right")
-        left = np.where(at > 0, believed[np.maximum(at - 1, 0)] if len(believed) else 0, -1)
-        right = np.where(after < len(believed), believed[np.minimum(after, len(believed) - 1)] if len(believed) else 0, -1)
+        left, right = _neighbours(probability > 0.5)
         has_left, has_right = left >= 0, right >= 0
         to_left = clusters.s0_px - clusters.s1_px[left]
         to_right = clusters.s0_px[right] - clusters.s1_px
         across = clusters.s0_px[right] - clusters.s1_px[left]
-        log_left, log_right, log_across = (np.log(self.density(g)) for g in (to_left, to_right, across))
-        alone = -np.log(4 * self.typical_px)
-        inside = log_left + log_right - log_across
-        return np.asarray(
-            np.where(has_left & has_right, inside, np.where(has_left, log_left, np.where(has_right, log_right, alone)))
-        )
+        firm = probability > 0.9
+        own = [
+            (to_left, firm & has_left & firm[left], -1.0),
+            (to_right, firm & has_right & firm[right], -1.0),
+            (across, firm & has_left & has_right & firm[left] & firm[right], 1.0),
+        ]
+        log_left, log_right, log_across = (self._log_density(gap_px, own) for gap_px in (to_left, to_right, across))
+        one_sided = np.where(has_left, log_left, np.where(has_right, log_right, -np.log(4 * self.typical_px)))
+        return np.asarray(np.where(has_left & has_right, log_left + log_right - log_across, one_sided))
+
+
+def _neighbours(believed: Bools) -> tuple[Ints, Ints]:
+    """For each place the next believed one to the left and to the right, or -1."""
+    index = np.flatnonzero(believed)
+    places = np.arange(len(believed))
+    padded = np.concatenate([[-1], index, [-1]])
+    return padded[np.searchsorted(index, places, "left")], padded[np.searchsorted(index, places, "right") + 1]
 
 
 def _free_share(clusters: Clusters, firm: Ints, typical_px: float) -> float:
@@ -336,7 +356,9 @@ def _unseen(clusters: Clusters, probability: FloatArray, chances: Opportunities,
     firm = probability > 0.5
     if not firm.any():
         return 0.0
-    p0 = np.minimum(_missed(chances) @ rates, 0.9)
+    # Vehicles that are hard to see hide the rate at which they are missed: of it the looks say less than of anything else.
+    cautious = (float(probability.sum()) * rates + CAUTION_VEHICLES * _RATE_PRIOR) / (float(probability.sum()) + CAUTION_VEHICLES)
+    p0 = np.minimum(_missed(chances) @ cautious, 0.9)
     implied = float(np.sum((probability * p0 / (1 - p0))[firm]))
     gaps = clusters.s0_px[firm][1:] - clusters.s1_px[firm][:-1]
     room = float(np.sum(np.floor(np.maximum(gaps, 0) / (0.95 * typical_px))))

@@ -17,14 +17,21 @@ def poisson_binomial(probabilities: Iterable[float]) -> FloatArray:
     return np.asarray(pmf)
 
 
+UNSEEN_SHAPE = 1.5
+"""The mean number of unseen vehicles is itself known to a factor only: Gamma distributed with this shape."""
+
+
 def with_unseen(pmf: FloatArray, mean: float) -> FloatArray:
-    """The distribution with a Poisson number of further vehicles added, up to where its tail is below 1e-6."""
+    """The distribution with further vehicles added, Poisson with a Gamma distributed ``mean``: negative binomial, shape r, mean m.
+
+    ``P(n) = C(n + r - 1, n) (m / (m + r))^n (r / (m + r))^r``, up to where its tail is below about 1e-4.
+    """
     if mean <= 1e-9:
         return pmf
-    n = np.arange(int(np.ceil(mean + 6 * np.sqrt(mean) + 6)))
-    log_factorial = np.concatenate([[0.0], np.cumsum(np.log(np.maximum(n[1:], 1)))])
-    poisson = np.exp(n * np.log(mean) - mean - log_factorial)
-    return np.asarray(np.convolve(pmf, poisson / poisson.sum()))
+    n = np.arange(1, int(np.ceil(12 * mean)) + 6)
+    ratio = (n + UNSEEN_SHAPE - 1) / n * mean / (mean + UNSEEN_SHAPE)
+    more = np.concatenate([[1.0], np.cumprod(ratio)])
+    return np.asarray(np.convolve(pmf, more / more.sum()))
 
 
 def interval_around(pmf: FloatArray, count: int, coverage: float, *, widen: int = 0) -> Interval:
