@@ -47,6 +47,8 @@ class Script:
     merged: float = 0.01  # one box over two neighbours
     class_flicker: float = 0.15
     classes: tuple[str, ...] = ("tank", "bmp", "btr", "mtlb", "truck", "sp_gun")
+    oblique: float = 0.0  # the train's far end is smaller: speed over the view runs from (1 - oblique) to (1 + oblique), roughly
+    scale_error: float = 0.0  # the registration's displacement is too large by this share
     lead_px: float = 200.0  # empty train before the first and after the last vehicle
 
 
@@ -148,7 +150,7 @@ def scripted_scene(script: Script) -> Scene:
     steps = rng.normal(0, script.drift_px / np.sqrt(script.in_view_s * script.fps), size=len(pts_s))
     passage = passage_of(
         pts_s,
-        true_d + np.cumsum(steps),
+        true_d * (1 + script.scale_error) + np.cumsum(steps),
         view_px=script.view_px,
         height_px=script.height_px,
         direction=script.direction,
@@ -156,6 +158,14 @@ def scripted_scene(script: Script) -> Scene:
     step = max(round(script.fps / script.looks_s), 1)
     looks = [_look(script, rng, float(pts_s[i]), float(true_d[i]), s0, s1, classes, rate) for i in range(0, len(pts_s), step)]
     return Scene(script, passage, looks, s0, s1, classes, hard)
+
+
+def _seen_at(x, script):
+    """Columns of a straight train seen obliquely by a pinhole camera; the two edges of the view stay where they are."""
+    u, k = np.asarray(x) / script.view_px - 0.5, script.oblique
+    # Beyond the view the horizon would come near: go on straight there.
+    inner = np.clip(u, -0.75, 0.75)
+    return script.view_px * (0.5 + inner * (1 - k * k / 4) / (1 - k * inner) - k / 4 * 0 + (u - inner))
 
 
 def _look(script, rng, pts_s, displacement_px, s0, s1, classes, rate) -> Look:
@@ -176,7 +186,7 @@ def _look(script, rng, pts_s, displacement_px, s0, s1, classes, rate) -> Look:
         scores.append(score)
         ids.append(CLASS_NAMES.index(name))
 
-    x0, x1 = s0 + displacement_px, s1 + displacement_px
+    x0, x1 = _seen_at(s0 + displacement_px, script), _seen_at(s1 + displacement_px, script)
     shown = np.clip(np.minimum(x1, w) - np.maximum(x0, 0), 0, None) / (x1 - x0)
     order = np.argsort(x0)
     skip = set()

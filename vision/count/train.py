@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vision.config import CountConfig
 from vision.count.classes import ClassNames, PooledClass, pool_classes
 from vision.count.cluster import Clusters, cluster_places, overlap_px
+from vision.count.columns import fit_columns, straightened
 from vision.count.coordinate import Bools, LookTable, Sightings, place_detections, tabulate_looks
 from vision.count.existence import Existence, count_opportunities, fit_existence
 from vision.count.intervals import interval_around, poisson_binomial, with_unseen
@@ -145,7 +146,7 @@ def count_train(
     table, outside, repeated = tabulate_looks(passage, looks, picture_wh_px[0])
     fate.drop_looks(outside, DROP_OUTSIDE_PASSAGE)
     fate.drop_looks(repeated, DROP_REPEATED_LOOK)
-    sightings = _on_the_train(place_detections(table, looks, picture_wh_px[0]), table, passage, fate, px_per_m)
+    sightings, table = _on_the_train(place_detections(table, looks, picture_wh_px[0]), table, passage, fate, px_per_m)
     sightings, table, places = _registered(sightings, table)
 
     sightings = fate.drop(sightings, table, loose := places.of < 0, DROP_CUT_BOX)
@@ -176,8 +177,8 @@ def count_train(
     return CountResult(train, fate.dropped(), tuple(fate.cluster_of), tuple(fate.why))
 
 
-def _on_the_train(s: Sightings, table: LookTable, passage: Passage, fate: _Fate, px_per_m: float | None) -> Sightings:
-    """The sightings without those that are beside the train or move with something else."""
+def _on_the_train(s: Sightings, table: LookTable, passage: Passage, fate: _Fate, px_per_m: float | None) -> tuple[Sightings, LookTable]:
+    """The sightings without those that are beside the train or move with something else, straightened."""
     middle = (s.x0_px + s.x1_px) / 2
     beside = (middle < table.view_px[0]) | (middle > table.view_px[1]) | (s.width_px <= 0) | ~np.isfinite(s.width_px)
     s = fate.drop(s, table, beside, DROP_OUTSIDE_VIEW)
@@ -186,10 +187,11 @@ def _on_the_train(s: Sightings, table: LookTable, passage: Passage, fate: _Fate,
         shortest_px, longest_px = PLAUSIBLE_M[0] * px_per_m, PLAUSIBLE_M[1] * px_per_m
         implausible = (s.whole & (s.width_px < shortest_px)) | (s.width_px > longest_px)
         s = fate.drop(s, table, implausible, DROP_IMPLAUSIBLE_SIZE)
+    s, table = straightened(s, table, fit_columns(s, table))
     s = fate.drop(s, table, moves_with(s, table, table.background_px), DROP_MOVES_WITH_BACKGROUND)
     if np.ptp(table.background_px) > 0 if len(table) else False:
         s = fate.drop(s, table, moves_with(s, table, np.zeros(len(table))), DROP_STATIC_IN_PICTURE)
-    return s
+    return s, table
 
 
 def _registered(s: Sightings, table: LookTable) -> tuple[Sightings, LookTable, Clusters]:
