@@ -46,10 +46,10 @@ _TEMPORARY = re.compile(r"\.flatcar-[\w-]+\.tmp")
 _WRITTEN: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("", re.compile(r"ledger\.sqlite(-journal|-wal|-shm)?")),
     ("", re.compile(rf"({'|'.join(TABLES)})\.({'|'.join(TABLE_FORMATS)})")),
-    ("raw", re.compile(r"[0-9a-f]{16}\.npz")),
+    ("raw", re.compile(r"[0-9a-f]{16}\.(npz|zip)")),
     ("results", re.compile(r"(not-)?[0-9a-f]{16}\.json")),
     ("crops", re.compile(r"[0-9a-f]{8}-[\w.-]+\.jpg")),
-    ("strips", re.compile(r"[0-9a-f]{8}-[\w.-]+\.jpg")),
+    ("strips", re.compile(r"[0-9a-f]{8}-[\w.-]+\.(jpg|json)")),
     ("report", re.compile(r"index\.html")),
 )
 
