@@ -134,5 +134,5 @@ def position_words(train: Train, position_px: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Text without control characters, by which a file name could steer a terminal or turn a line around: codes in their place."""
+    """Text without control characters, by which a file name could steer a terminal or turn a line around: codes instead."""
     return "".join(c if unicodedata.category(c) not in {"Cc", "Cf", "Cs"} else c.encode("unicode_escape").decode() for c in text)
