@@ -23,7 +23,7 @@ FPS = 25
 
 
 def picture(index: int, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> Picture:
-    """(height_px, width_px, 3) BGR: a grey ground with a gradient, a red square at the top left, a white bar at column 8 * index."""
+    """(height_px, width_px, 3) BGR: a grey gradient, a red square at the top left, a white bar at column 8 * index."""
     drawn = np.empty((height_px, width_px, 3), np.uint8)
     drawn[:] = np.linspace(60, 120, height_px, dtype=np.uint8)[:, None, None]
     column = 8 * index % (width_px - 8)
@@ -55,10 +55,10 @@ H264 = Codec("libx264", options={"preset": "ultrafast", "g": "10", "threads": "1
 H264_B = Codec("libx264", options={"preset": "veryfast", "bf": "2", "b-adapt": "0", "g": "12", "threads": "1"})
 H264_444 = Codec("libx264", "yuv444p", {"preset": "ultrafast", "threads": "1"})
 H264_FULL_RANGE = Codec("libx264", "yuvj420p", {"preset": "ultrafast", "threads": "1"})
-HEVC = Codec("libx265", options={"preset": "ultrafast", "x265-params": "log-level=none:pools=1"})
-HEVC_10 = Codec("libx265", "yuv420p10le", {"preset": "ultrafast", "x265-params": "log-level=none:pools=1"})
-VP9 = Codec("libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8"})
-AV1 = Codec("libsvtav1", options={"preset": "13", "svtav1-params": "lp=1"})
+HEVC = Codec("libx265", options={"preset": "ultrafast", "x265-params": "log-level=none:pools=1:bframes=0"})
+HEVC_10 = Codec("libx265", "yuv420p10le", {"preset": "ultrafast", "x265-params": "log-level=none:pools=1:bframes=0"})
+VP9 = Codec("libvpx-vp9", options={"deadline": "realtime", "cpu-used": "8", "g": "12"})
+AV1 = Codec("libsvtav1", options={"preset": "10", "crf": "15", "svtav1-params": "lp=1"})
 MPEG4 = Codec("mpeg4", options={"qscale": "3", "flags": "+qscale"})
 MPEG4_B = Codec("mpeg4", options={"bf": "2"})
 MPEG2 = Codec("mpeg2video")
@@ -168,7 +168,7 @@ def set_mp4_matrix(path: Path, matrix: tuple[float, float, float, float]) -> Pat
     return path
 
 
-# --- drawn scenes, small and grey: what the shot detectors and the overlay finder are fed with ---------------------------------------
+# --- drawn scenes, small and grey: what the shot detectors and the overlay finder are fed with ---
 
 
 def scene(seed: int, width_px: int = 320, height_px: int = 180) -> Picture:
@@ -198,7 +198,7 @@ def train_picture(seed: int, length_px: int = 1600, height_px: int = 180) -> Pic
 
 def passing(background: Picture, train: Picture, *, speed_px: float, rows: tuple[int, int], frames: int) -> list[Picture]:
     """A train that enters at the right with its first frame and runs to the left, ``speed_px`` a frame."""
-    height, width = background.shape
+    width = background.shape[1]
     top, bottom = rows
     body = cv2.resize(train, (train.shape[1], bottom - top), interpolation=cv2.INTER_AREA)
     made = []

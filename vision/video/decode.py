@@ -327,14 +327,14 @@ class _Clock:
             pts = pts or 0
         if self._zero is None:
             self._zero = pts
-        elif pts == self._last:
+        elif pts == self._last and not self._strays:
             return None, [*oddities, ("frame", "duplicate_pts")]
         elif not self._last < pts <= self._last + self._jump:
             runs_on = self._strays and self._strays[-1] < pts <= self._strays[-1] + self._jump
             self._strays = [*self._strays, pts] if runs_on else [pts]
             if len(self._strays) < _RESET_AFTER:
-                return None, [*oddities, ("frame", "backward_pts" if pts < self._last else "jumped_pts")]
-            if pts < self._last or self._may_reset:
+                return None, [*oddities, ("frame", "backward_pts" if pts <= self._last else "jumped_pts")]
+            if pts <= self._last or self._may_reset:
                 oddities.append(("pts", "clock_reset"))
                 self._zero -= self._last + self._step - pts
         self._strays = []
