@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.results import make_passage, make_train
 from vision.report import words
-from vision.types import Interval
+from vision.types import Direction, Interval
 
 NAN = float("nan")
 
@@ -30,7 +30,7 @@ def test_completeness(head: bool, tail: bool, said: str) -> None:
         (0, "00:00.000"),
         (1.28, "00:01.280"),
         (59.9996, "01:00.000"),
-        (3725.5, "62:05.500"),
+        (3725.5, "1:02:05.500"),
         (-0.04, "-00:00.040"),
         (None, "unknown"),
         (NAN, "unknown"),
@@ -81,6 +81,13 @@ def test_scale(speed_px_s: float, speed_m_s: float | None, speed: str, length: s
 
 def test_part_of_a_train_is_at_least_so_long() -> None:
     assert words.length_words(make_train(passage=make_passage(tail_seen=False))) == "at least 2000 px (scale unknown)"
+
+
+@pytest.mark.parametrize(
+    ("direction", "said"), [("left", "head"), ("right", "head"), ("still", "left end"), ("unknown", "left end")]
+)
+def test_origin(direction: Direction, said: str) -> None:
+    assert words.origin_words(direction) == said
 
 
 def test_names() -> None:

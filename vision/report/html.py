@@ -151,6 +151,7 @@ def _train_view(
         "start": words.clock(passage.start_s),
         "end": words.clock(passage.end_s),
         "direction": words.direction_words(passage.direction),
+        "origin": words.origin_words(passage.direction),
         "speed": words.speed_words(train),
         "length": words.length_words(train),
         "complete": words.complete(train),
@@ -161,7 +162,6 @@ def _train_view(
         "wagons": None if train.wagons is None else words.interval_words(train.wagons),
         "flags": [(flag, words.flag_words(flag)) for flag in train.flags],
         "strip": pictures.source(strips.get(train_id)),
-        "strip_link": f"../{strips[train_id]}" if train_id in strips else None,
         "strip_alt": _strip_alt(train_id, train),
         "vehicles": [
             _vehicle_view(train, vehicle, pictures.source(evidence.crops.get((train_id, vehicle.index))))
@@ -182,7 +182,6 @@ def _vehicle_view(train: Train, vehicle: Vehicle, crop: str | None) -> dict[str,
         "opportunities": vehicle.opportunities,
         "position": words.position_words(train, vehicle.position_px),
         "clock": words.clock(vehicle.pts_s),
-        "box": ", ".join(f"{v:.0f}" for v in vehicle.xyxy_px),
         "crop": crop,
     }
 

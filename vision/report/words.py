@@ -56,6 +56,11 @@ def direction_words(direction: Direction) -> str:
     return _DIRECTIONS[direction]
 
 
+def origin_words(direction: Direction) -> str:
+    """Where positions along the train and the numbers of its vehicles begin."""
+    return "head" if direction in {"left", "right"} else "left end"
+
+
 def interval_words(interval: Interval) -> str:
     """``19``, or ``19 (18 to 21)``."""
     if interval.low == interval.high:
@@ -91,11 +96,12 @@ def parent_of(class_name: str) -> str | None:
 
 
 def clock(seconds: float | None) -> str:
-    """``mm:ss.mmm`` on the video's clock; minutes go on beyond 59."""
+    """``mm:ss.mmm`` on the video's clock, ``h:mm:ss.mmm`` from an hour on: as ffmpeg takes it."""
     if seconds is None or not math.isfinite(seconds):
         return "unknown"
     sign, ms = ("-" if seconds < 0 else ""), round(abs(seconds) * 1000)
-    return f"{sign}{ms // 60000:02d}:{ms // 1000 % 60:02d}.{ms % 1000:03d}"
+    hours = f"{ms // 3_600_000}:" if ms >= 3_600_000 else ""
+    return f"{sign}{hours}{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}.{ms % 1000:03d}"
 
 
 def percent(share: float) -> str:
