@@ -74,6 +74,7 @@ def write_video(
     pts_ms: Sequence[int] | None = None,
     rotation_deg: int = 0,
     container_options: dict[str, str] | None = None,
+    stream_tags: dict[str, str] | None = None,
 ) -> Path:
     """Encode pictures into the container that the suffix of ``path`` names.
 
@@ -85,6 +86,7 @@ def write_video(
         pts_ms: Time of each picture in milliseconds: variable frame rate, negative starts.
         rotation_deg: Clockwise turn that a player is told to apply.
         container_options: Of the muxer.
+        stream_tags: Metadata of the video stream.
     """
     iterator = iter(pictures)
     first = next(iterator)
@@ -94,6 +96,7 @@ def write_video(
         stream.pix_fmt = codec.pixel_format
         time_base = Fraction(1, 1000) if pts_ms is not None else Fraction(1, fps)
         stream.codec_context.time_base = time_base
+        stream.metadata.update(stream_tags or {})
         if rotation_deg:
             stream.set_display_rotation(-rotation_deg)
         for number, drawn in enumerate([first, *iterator]):

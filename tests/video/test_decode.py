@@ -245,6 +245,27 @@ def test_missing_pts_are_rebuilt_and_counted(tmp_path: Path, start_ms: int) -> N
     assert len(frames) + reasons(reader).get("duplicate_pts", 0) + reasons(reader).get("backward_pts", 0) == 10
 
 
+def test_what_an_edit_list_hides_is_neither_shown_nor_missed(tmp_path: Path) -> None:
+    pts_ms = [-80 + 40 * index for index in range(10)]
+    frames, reader = read(media.write_video(tmp_path / "a.mp4", map(media.picture, range(10)), pts_ms=pts_ms))
+    assert times(frames) == pytest.approx([0.04 * index for index in range(8)], abs=2e-3)
+    assert reader.dropped == []
+
+
+def test_joined_transport_streams_go_on_in_one_size(tmp_path: Path) -> None:
+    first = media.clip(tmp_path / "1.ts", frames=30)
+    second = media.write_video(tmp_path / "2.ts", (media.picture(index, 96, 64) for index in range(30)))
+    joined = tmp_path / "a.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    frames, reader = read(joined)
+    assert len(frames) >= 55
+    assert np.all(np.diff(times(frames)) > 0)
+    assert frames[-1].pts_s == pytest.approx(60 / media.FPS, abs=0.3)
+    assert reasons(reader)["clock_reset"] == 1
+    assert {frame.bgr().shape for frame in frames} == {(media.HEIGHT_PX, media.WIDTH_PX, 3)}
+    assert {frame.luma(64).shape for frame in frames} == {luma_shape(media.WIDTH_PX, media.HEIGHT_PX, 64)}
+
+
 class _Stamped:
     """Stands in for a decoded picture, as far as the clock looks at it."""
 

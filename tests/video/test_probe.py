@@ -49,6 +49,12 @@ def test_probe_reads_any_display_matrix(tmp_path: Path, matrix: tuple[float, flo
     assert probe(path).rotation_deg == rotation_deg
 
 
+@pytest.mark.parametrize(("tag", "rotation_deg"), [("90", 90), ("-90", 270), ("450", 90), ("upside", 0), ("nan", 0)])
+def test_probe_reads_the_old_rotation_tag(tmp_path: Path, tag: str, rotation_deg: int) -> None:
+    path = media.clip(tmp_path / "a.mkv", frames=3, stream_tags={"rotate": tag})
+    assert probe(path).rotation_deg == rotation_deg
+
+
 def _write(path: Path, content: bytes) -> Path:
     path.write_bytes(content)
     return path

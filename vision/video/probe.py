@@ -213,7 +213,8 @@ def _rotation_deg(frame: VideoFrame | None, stream: VideoStream) -> int:
             if a * d - b * c < 0:  # mirrored; the rotation is what is left when the stored picture is mirrored back first
                 a, b = -a, -b
             return round(float(np.degrees(np.arctan2(b, a))) / 90.0) % 4 * 90
-    tag = stream.metadata.get("rotate", "0")
+    # Before there was a matrix there was a tag; Matroska writes tags in capitals.
+    tag = stream.metadata.get("rotate") or stream.metadata.get("ROTATE", "0")
     try:
         return round(float(tag) / 90.0) % 4 * 90
     except (ValueError, OverflowError):
