@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
+
+from vision.detect.openvino_adapter import import_openvino
+
+ov = import_openvino()
+ops = ov.opset13
 
 COLOURS = ("red", "green", "blue")
 

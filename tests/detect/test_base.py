@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +86,23 @@ def test_same_pixels_as_ultralytics(shape: tuple[int, int]) -> None:
 
     picture = np.random.default_rng(1).integers(0, 255, (*shape, 3), dtype=np.uint8)
     np.testing.assert_array_equal(prepare(picture, (384, 640))[0], LetterBox((384, 640), auto=False)(image=picture))
+
+
+def test_openvino_does_not_report_home(tmp_path: Path) -> None:
+    """Its telemetry is left out: no address is looked up, nothing is written into the home folder."""
+    code = """
+import socket, sys
+def refuse(*args, **kwargs):
+    raise SystemExit(f"looked up {args}")
+socket.getaddrinfo = socket.socket.connect = refuse
+from vision.detect.openvino_adapter import import_openvino
+import_openvino().Core()
+print(sys.modules["openvino_telemetry"])
+"""
+    environment = {**os.environ, "HOME": str(tmp_path), "LOCALAPPDATA": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "None"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:

@@ -142,7 +142,7 @@ def test_adapters_agree(shipped: Registry, pictures: list[np.ndarray]) -> None:
 def same(first: Detections, second: Detections, *, score: float, iou: float) -> None:
     """Each box of one that is clear of the threshold has its like in the other, and the other way round."""
     for one, other in ((first, second), (second, first)):
-        clear = one[one.score >= LOW_SCORE + 2 * score]
+        clear = one[one.score >= LOW_SCORE + score]
         overlap = iou_matrix(clear.xyxy_px, other.xyxy_px)
         alike = (
             (overlap >= iou)

@@ -44,6 +44,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.torch
 class TestWithTorch:
+    @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
     def test_the_second_barrier_holds_alone(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Should the reader of pickles ever be fooled, the restricted unpickler still refuses."""
         monkeypatch.setattr(ultralytics_adapter, "check_checkpoint", lambda _: None)

@@ -19,12 +19,27 @@ from numpy.typing import NDArray
 
 from vision.detect.base import Picture, check_min_score, prepare
 from vision.detect.decode import Head, decode, head_kind
+from vision.detect.quiet import block_telemetry
 from vision.errors import DependencyError, DetectorError, WeightsError
 from vision.geometry import Letterbox
 from vision.types import Detections
 
 DEFAULT_INPUT_HW = (640, 640)
 """Input of a model that accepts any size and does not say which it was trained with."""
+
+
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry; every import of it in flatcar goes through here.
+
+    Raises:
+        DependencyError: It is not installed, or its libraries do not load on this machine.
+    """
+    block_telemetry()
+    try:
+        import openvino  # noqa: PLC0415  (it takes 0.1 s: only when a detector is built)
+    except ImportError as error:
+        raise DependencyError(f"OpenVINO cannot be loaded: {error}", hint="pip install --force-reinstall openvino") from error
+    return openvino
 
 
 class OpenVinoDetector:
@@ -119,14 +134,6 @@ class OpenVinoDetector:
         return decode(output, self._head, letterbox, min_score=self._min_score, class_count=len(self.class_names))
 
 
-def _openvino() -> Any:
-    try:
-        import openvino  # noqa: PLC0415  (loaded when a detector is built: it takes 0.1 s)
-    except ImportError as error:
-        raise DependencyError(f"OpenVINO cannot be loaded: {error}", hint="pip install --force-reinstall openvino") from error
-    return openvino
-
-
 def _read(model_path: Path) -> Any:
     """The model as written, with exactly one input."""
     if model_path.suffix == ".xml" and not model_path.with_suffix(".bin").is_file():
@@ -134,7 +141,7 @@ def _read(model_path: Path) -> Any:
     if not model_path.is_file():
         raise WeightsError(f"there are no weights at {model_path}")
     try:
-        model = _openvino().Core().read_model(model_path)
+        model = import_openvino().Core().read_model(model_path)
     except RuntimeError as error:
         raise WeightsError(f"{model_path} is not a model that OpenVINO reads: {_first_line(error)}") from error
     if len(model.inputs) != 1:
@@ -153,17 +160,18 @@ def _settings(batch: int, threads: int | None, precision: Literal["f32", "fast"]
 
 def _compile(model: Any, model_path: Path, input_hw: tuple[int, int], device: str, settings: dict[str, Any]) -> Any:
     """The model for one uint8 BGR picture of shape (1, height, width, 3), compiled for the device."""
-    ov = _openvino()
-    from openvino.preprocess import ColorFormat, PrePostProcessor  # noqa: PLC0415
+    ov = import_openvino()
 
     if not device.startswith("CPU"):
         settings.pop("INFERENCE_NUM_THREADS", None)
     try:
         model.reshape([1, 3, *input_hw])
-        steps = PrePostProcessor(model)
-        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(ColorFormat.BGR)
+        steps = ov.preprocess.PrePostProcessor(model)
+        steps.input().tensor().set_element_type(ov.Type.u8).set_layout(ov.Layout("NHWC")).set_color_format(
+            ov.preprocess.ColorFormat.BGR
+        )
         steps.input().model().set_layout(ov.Layout("NCHW"))
-        steps.input().preprocess().convert_element_type(ov.Type.f32).convert_color(ColorFormat.RGB).scale(255.0)
+        steps.input().preprocess().convert_element_type(ov.Type.f32).convert_color(ov.preprocess.ColorFormat.RGB).scale(255.0)
         steps.output(0).tensor().set_element_type(ov.Type.f32)
         return ov.Core().compile_model(steps.build(), device, settings)
     except RuntimeError as error:

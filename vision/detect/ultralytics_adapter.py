@@ -20,6 +20,7 @@ from vision.detect.base import Picture, check_min_score, prepare
 from vision.detect.cache import cache_dir
 from vision.detect.decode import Head, decode, head_kind
 from vision.detect.pickles import pickle_globals, refused_globals
+from vision.detect.quiet import block_telemetry
 from vision.errors import DependencyError, DetectorError, WeightsError
 from vision.types import Detections
 
@@ -34,6 +35,7 @@ def import_ultralytics() -> Any:
     Raises:
         DependencyError: It or PyTorch is not installed, or it is too old for restricted loading.
     """
+    block_telemetry()  # its OpenVINO export and import
     os.environ["YOLO_AUTOINSTALL"] = "false"
     os.environ["YOLO_OFFLINE"] = "true"
     os.environ.setdefault("YOLO_VERBOSE", "false")
