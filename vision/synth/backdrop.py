@@ -90,8 +90,8 @@ def tree_layer(spec: SceneSpec, rng: np.random.Generator, *, margin_px: int) -> 
     rows = np.arange(height)[:, None]
     leaves = layered_noise(rng, height, period, grain_px=14 * scale, octaves=4, periodic=True)
     depth = np.clip((rows - crest[None]) / tall, 0, 1)
-    green = np.array((52, 92, 78), np.float32) * (1.15 - 0.7 * depth[..., None])
-    hue = noise(rng, height, period, grain_px=120 * scale, periodic=True)[..., None] * np.array((-3, 4, 10), np.float32)
+    green = np.array((54, 82, 72), np.float32) * (1.15 - 0.7 * depth[..., None])
+    hue = noise(rng, height, period, grain_px=120 * scale, periodic=True)[..., None] * np.array((-2, 2, 7), np.float32)
     colour = np.clip((green + hue) * (1 + 0.25 * leaves[..., None]), 0, 255)
     # Leaves eat into the edge; trunks and bushes fill the foot.
     alpha = np.clip((rows - crest[None] + 9 * scale * leaves) / (3 * scale), 0, 1)
@@ -109,10 +109,13 @@ def ground_layer(spec: SceneSpec, rng: np.random.Generator, *, margin_px: int, r
     height = spec.height_px - top + margin_px + 4
     scale = spec.width_px / 1280
     rows = np.arange(height, dtype=np.float32)[:, None] + top
-    grass = layered_noise(rng, height, period, grain_px=26 * scale, octaves=5, periodic=True)
-    picture = tinted((70, 118, 112), grass, 0.17).astype(np.float32)
+    # Far grass is a smooth carpet, near grass has blades: the grain's share grows with the row.
+    grass = layered_noise(rng, height, period, grain_px=30 * scale, octaves=4, periodic=True)
+    blades = layered_noise(rng, height, period, grain_px=max(1.5, 3 * scale), octaves=2, periodic=True)
+    near = np.linspace(0.5, 1.3, height, dtype=np.float32)[:, None]
+    picture = tinted((66, 106, 104), 0.45 * grass + 0.75 * near * blades, 0.17).astype(np.float32)
     dry = noise(rng, height, period, grain_px=200 * scale, periodic=True)[..., None]
-    picture += np.array((6, 9, 22), np.float32) * dry
+    picture += np.array((4, 6, 13), np.float32) * dry
     stones = layered_noise(rng, height, period, grain_px=max(2.0, 0.12 * px_per_m), octaves=2, periodic=True)
     bed = tinted((122, 128, 134), stones, 0.22).astype(np.float32)
     ragged = noise(rng, 2, period, grain_px=0.5 * px_per_m, periodic=True)[:1] * 0.1 * px_per_m

@@ -400,7 +400,7 @@ def wagon_picture(
     _bogies(painter, wagon.length_m)
     draw = {"flatcar": _flatcar, "locomotive": _locomotive, "tankcar": _tankcar}.get(wagon.kind, _body)
     draw(painter, wagon, rng)
-    picture = weathered(painter.result(), rng, grain_px=px_per_m * 1.5, strength=0.16, dirt=(60, 76, 98))
+    picture = weathered(painter.result(), rng, grain_px=px_per_m * 1.1, strength=0.09, dirt=(60, 76, 98))
     # The shade under the wagon: it travels with the train.
     shade = np.zeros_like(picture)
     top, bottom = round(ground_y_px - 0.75 * px_per_m), min(height_px, round(ground_y_px + 0.25 * px_per_m))

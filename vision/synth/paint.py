@@ -133,7 +133,7 @@ def weathered(
     blotch = layered_noise(rng, height, width, grain_px=grain_px, octaves=4)
     colour = picture[..., :3].astype(np.float32) * (1 + np.float32(strength) * blotch[..., None])
     low = np.linspace(-0.6, 0.5, height, dtype=np.float32)[:, None]
-    share = np.clip(low * 0.6 + 0.25 * noise(rng, height, width, grain_px=grain_px * 1.7), 0, 0.6)[..., None]
+    share = np.clip(low * 0.45 + 0.2 * noise(rng, height, width, grain_px=grain_px * 1.7), 0, 0.45)[..., None]
     colour = colour * (1 - share) + np.array(dirt, np.float32) * share
     return np.dstack([np.clip(colour, 0, 255), picture[..., 3]]).astype(np.uint8)
 
