@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import media
+from vision.config import VideoConfig
 from vision.types import Shot
-from vision.video import LumaShots, SceneDetectShots, ShotDetector, ShotSplitter, shots_from_cuts
+from vision.video import LumaShots, SceneDetectShots, ShotDetector, ShotSplitter, VideoReader, shots_from_cuts
 
 FPS = 30
 DETECTORS: list[Callable[[], ShotDetector]] = [LumaShots, SceneDetectShots]
@@ -172,19 +174,14 @@ def test_shots_cover_every_frame_once(data: st.DataObject) -> None:
     assert all(sum(shot.start_s <= time <= shot.end_s for shot in shots) == 1 for time in pts_s)
 
 
-CLIPS = Path(__file__).parents[1] / "support" / "assets" / "trainbot"
-
-
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "FLATCAR_TEST_CLIPS" not in os.environ, reason="FLATCAR_TEST_CLIPS does not name a folder with trainbot's clips"
+)
 @both
 @pytest.mark.parametrize("name", ["day", "night", "rain", "snow"])
 def test_real_passages_are_one_shot(make: Callable[[], ShotDetector], name: str) -> None:
-    from vision.config import VideoConfig
-    from vision.video import VideoReader
-
-    path = CLIPS / f"{name}.mp4"
-    if not path.exists():
-        pytest.skip(f"{path.name} is not in tests/support/assets/trainbot")
+    path = Path(os.environ["FLATCAR_TEST_CLIPS"]) / f"{name}.mp4"
     splitter = ShotSplitter(make())
     with VideoReader(path, VideoConfig(max_corrupt_in_a_row=60, threads=0)) as reader:
         for frame in reader:
