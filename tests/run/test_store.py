@@ -101,14 +101,30 @@ def test_create_refuses(tmp_path: Path, make: str, says: str, force: bool) -> No
     assert sorted(tmp_path.rglob("*")) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
-def test_create_refuses_a_folder_without_write_permission(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(OutputError, match="cannot"):
-            RunFolder.create(tmp_path)
-    finally:
-        tmp_path.chmod(0o700)
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+@pytest.mark.parametrize("make", ["empty", "run"])
+def test_create_refuses_a_folder_without_write_permission(tmp_path: Path, make: str) -> None:
+    path = tmp_path / "run"
+    path.mkdir()
+    if make == "run":
+        RunFolder.create(path).close()
+    for folder in (path, *path.iterdir()):
+        folder.chmod(0o555)
+    # Root may write anywhere: a child gives its rights up, after it has imported what it needs.
+    child = (
+        "import os, sys, pathlib; from vision.errors import OutputError; from vision.run.store import RunFolder\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "os.chdir(path); path = pathlib.Path('.')\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"
+        "try:\n"
+        "    RunFolder.create(path)\n"
+        "except OutputError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", child, str(path)], capture_output=True, text=True, check=True)
+    for folder in (path, *path.iterdir()):
+        folder.chmod(0o755)
+    assert "cannot write to the run folder" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,9 @@ class RunFolder:
             raise OutputError(f"{path} holds files and is not a flatcar run", hint="give an empty or new folder as --out")
         run = cls(path, _locked(path))
         try:
+            # SQLite takes a lock even where it may only read, so writing is tried by itself.
+            with tempfile.TemporaryFile(prefix=".flatcar-", suffix=".tmp", dir=path):
+                pass
             if force:
                 _remove_old(path)
             for name in ("raw", "results", "crops", "strips", "report"):
