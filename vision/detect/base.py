@@ -8,7 +8,7 @@ Both adapters use ``prepare`` and ``vision.detect.decode``, so that the same wei
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ from vision.types import Detections
 
 Picture = NDArray[np.uint8]
 """A picture: shape (height, width, 3), uint8, channels blue, green, red."""
+
+Precision = Literal["f32", "fast"]
+"""``f32`` gives the same boxes on every machine; ``fast`` lets the processor compute as coarsely as it likes."""
 
 PAD_GREY = 114
 """Grey level around a letterboxed picture: what YOLO models are trained with."""
