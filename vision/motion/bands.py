@@ -9,7 +9,11 @@ For a band with rows ``r`` and row spectra ``F_r(f)`` (now) and ``A_r(f)`` (anch
 
 (Carter, Knapp, Nuttall 1973, with rows in the place of time segments). Its inverse transform peaks at the shift that the rows agree on, with
 a height near the share of the band that moves so. Unlike plain phase correlation it gives frequencies that carry only noise no weight.
-A band that sees two layers has two peaks: the strongest few are kept and sorted out later, with all frames at hand.
+A band that sees two layers has two peaks: the strongest two are kept and sorted out later, with all frames at hand.
+
+In a fixed shot the background fills most of a band that holds an empty flatcar. So every band is registered twice: as it is, which tells
+how the camera moves, and with the running mean of the spectra taken off, which leaves what moves on the picture (the transform is linear:
+a mean of spectra is the spectrum of the mean picture). The second also frees the train from captions and poles.
 
 The anchor is an older frame as long as everything moves slowly: the same sub-pixel error then counts once for many frames instead of
 once for each, so that a slow train does not drift.
@@ -18,23 +22,26 @@ once for each, so that a slow train does not drift.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-PEAKS_PER_BAND = 3
+PEAKS_PER_BAND = 2
 _TAPER_SHARE = 0.125
-_LOW_PASS_CYCLES_PX = 0.28
+_LOW_PASS_CYCLES_PX = 0.22
+_HIGHEST_CYCLES_PX = 0.36
 _NOISE_FLOOR = 0.02
+_ABSOLUTE_FLOOR = 400.0  # power of a row that holds nothing but noise of about one grey level
 _PEAK_GAP_PX = 3
 _MAX_ROW_SHIFT = 12
 
 
 @dataclass(frozen=True, slots=True)
 class BandPeaks:
-    """What one frame's bands say of their shift since the anchor.
+    """What one frame's bands say of their shift since the anchor, as they are (``whole``) or without what stands still (``moving``).
 
     Attributes:
         shift_px: (bands, peaks) float32, pixels of the small picture, positive when the content moved right; strongest peak first.
@@ -57,22 +64,40 @@ class Spectrum:
 
     Args:
         luma: (rows, width) uint8.
-        keep: (rows, width) float32 weights in [0, 1], or None: 0 where a caption or a letterbox bar never moves.
+
+    Attributes:
+        rows: (rows, frequencies) complex64, spectra of the horizontal gradient, low frequencies only.
+        columns: Spectra down the columns, for the camera's up and down.
+        width_px: Columns of the picture.
     """
 
     __slots__ = ("columns", "rows", "width_px")
 
-    def __init__(self, luma: NDArray[np.uint8], keep: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, luma: NDArray[np.uint8]) -> None:
         grey = luma.astype(np.float32)
-        gradient = np.zeros_like(grey)
-        gradient[:, 1:-1] = grey[:, 2:] - grey[:, :-2]
-        if keep is not None:
-            gradient *= keep
         self.width_px = grey.shape[1]
-        self.rows = fft.rfft(gradient * _taper(self.width_px), axis=1)
+        gradient = np.zeros_like(grey)
+        np.subtract(grey[:, 2:], grey[:, :-2], out=gradient[:, 1:-1])
+        gradient *= _taper(self.width_px)
+        self.rows = fft.rfft(gradient, axis=1)[:, : _kept_frequencies(self.width_px)]
         self.columns = _row_profile(grey)
 
 
+@cache
+def _kept_frequencies(width_px: int) -> int:
+    return int(width_px * _HIGHEST_CYCLES_PX) + 1
+
+
+@cache
+def _low_pass(width_px: int) -> NDArray[np.float32]:
+    """Weight of each kept frequency; the sharpest detail is mostly noise and compression."""
+    frequency = np.arange(_kept_frequencies(width_px), dtype=np.float32) / width_px
+    weight = np.exp(-0.5 * (frequency / _LOW_PASS_CYCLES_PX) ** 2).astype(np.float32)
+    weight[0] = 0.0
+    return np.asarray(weight, dtype=np.float32)
+
+
+@cache
 def _taper(width_px: int) -> NDArray[np.float32]:
     """Raised-cosine ends, so that the picture's edges are not a feature that never moves."""
     window = np.ones(width_px, np.float32)
@@ -100,33 +125,45 @@ def _row_shift(now: NDArray[np.complex64], anchor: NDArray[np.complex64], rows: 
     return best - _MAX_ROW_SHIFT if near[best] > 1.3 * near[_MAX_ROW_SHIFT] else 0
 
 
-def register_bands(now: Spectrum, anchor: Spectrum, *, bands: int) -> BandPeaks:
+def register_bands(
+    now: Spectrum, anchor: Spectrum, *, bands: int, static: NDArray[np.complex64] | None = None
+) -> tuple[BandPeaks, BandPeaks]:
     """Register every band of a frame against the anchor frame.
 
     Args:
         now, anchor: Spectra of two pictures of the same size.
         bands: Number of bands; neighbours overlap by half.
+        static: Mean of the row spectra over the last second or so, same shape as ``now.rows``; None where there is none yet.
 
     Returns:
-        The strongest peaks of each band, shifts with sub-pixel precision within half the picture's width.
+        The strongest peaks of each band, as it is and without what stands still; shifts with sub-pixel precision within half the
+        picture's width. Without ``static`` both are the same.
     """
-    width_px = now.width_px
     rows = now.rows.shape[0]
     row_shift = _row_shift(now.columns, anchor.columns, rows)
-    lo_now, lo_anchor = max(row_shift, 0), max(-row_shift, 0)
     used = rows - abs(row_shift)
-    current, before = now.rows[lo_now : lo_now + used], anchor.rows[lo_anchor : lo_anchor + used]
-    edges = np.linspace(0, used, bands + 2).astype(int)[:-1]
+    here, there = slice(max(row_shift, 0), max(row_shift, 0) + used), slice(max(-row_shift, 0), max(-row_shift, 0) + used)
+    whole = _peaks(_coherence_curves(now.rows[here], anchor.rows[there], bands, now.width_px), row_shift)
+    if static is None:
+        return whole, whole
+    curves = _coherence_curves(now.rows[here] - static[here], anchor.rows[there] - static[there], bands, now.width_px)
+    return whole, _peaks(curves, row_shift)
+
+
+def _coherence_curves(
+    current: NDArray[np.complex64], before: NDArray[np.complex64], bands: int, width_px: int
+) -> NDArray[np.float32]:
+    """Transform of the coherence of each band, (bands, width_px): its height at a shift is the share of the band that moved so."""
+    edges = np.linspace(0, len(current), bands + 2).astype(int)[:-1]
     cross = _halves_to_bands(np.add.reduceat(current * np.conj(before), edges, axis=0))
-    power_now = _halves_to_bands(np.add.reduceat(_power(current), edges, axis=0))
-    power_before = _halves_to_bands(np.add.reduceat(_power(before), edges, axis=0))
-    power = np.sqrt(power_now * power_before)
-    floor = _NOISE_FLOOR * power.mean(axis=1, keepdims=True) + 1e-3 * power.mean() + 1e-6
-    frequency = np.arange(cross.shape[1], dtype=np.float32) / width_px
-    low_pass = np.exp(-0.5 * (frequency / _LOW_PASS_CYCLES_PX) ** 2).astype(np.float32)
-    low_pass[0] = 0.0
-    curves = fft.irfft(cross / (power + floor) * low_pass, n=width_px, axis=1) * (width_px / (2.0 * low_pass.sum()))
-    return _peaks(curves.astype(np.float32), row_shift)
+    power = np.sqrt(
+        _halves_to_bands(np.add.reduceat(_power(current), edges, axis=0))
+        * _halves_to_bands(np.add.reduceat(_power(before), edges, axis=0))
+    )
+    floor = _NOISE_FLOOR * power.mean(axis=1, keepdims=True) + _ABSOLUTE_FLOOR * len(current) / bands
+    low_pass = _low_pass(width_px)
+    curves = fft.irfft(cross / (power + floor) * low_pass, n=width_px, axis=1)
+    return np.asarray(curves * (width_px / (2.0 * low_pass.sum())), dtype=np.float32)
 
 
 def _power(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
@@ -139,7 +176,7 @@ def _halves_to_bands(halves: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _peaks(curves: NDArray[np.float32], row_shift: int) -> BandPeaks:
-    """The highest local maxima of each curve, refined by a parabola through three points."""
+    """The highest local maxima of each curve, refined to a fraction of a pixel."""
     bands, width_px = curves.shape
     left, right = np.roll(curves, 1, axis=1), np.roll(curves, -1, axis=1)
     height = np.where((curves >= left) & (curves > right), curves, -1.0)
@@ -150,8 +187,10 @@ def _peaks(curves: NDArray[np.float32], row_shift: int) -> BandPeaks:
         best = height.argmax(axis=1)
         top = curves[index, best]
         below, above = left[index, best], right[index, best]
-        bend = below - 2.0 * top + above
-        offset = np.where(bend < 0, 0.5 * (below - above) / np.where(bend < 0, bend, 1.0), 0.0)
+        # The low-pass makes peaks Gaussian: a parabola through the logarithms then finds their middle without a bias towards whole pixels.
+        log_below, log_top, log_above = (np.log(np.maximum(height_, 1e-3)) for height_ in (below, top, above))
+        bend = log_below - 2.0 * log_top + log_above
+        offset = np.where(bend < 0, 0.5 * (log_below - log_above) / np.where(bend < 0, bend, 1.0), 0.0)
         position = best + np.clip(offset, -0.5, 0.5)
         shift[:, rank] = np.where(position > width_px / 2, position - width_px, position)
         response[:, rank] = np.clip(np.where(height[index, best] > 0, top, 0.0), 0.0, 1.0)

@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from vision.motion.meter import MotionSeries
 
 NO_TRAIN = -1
-_SPEED_KNEE_PX = 0.5  # below it the speed axis is linear, above logarithmic
+_SPEED_KNEE_PX = 0.8  # below it the speed axis is linear, above logarithmic
 _BIN = 0.025  # step of the speed axis: 2.5 % of the speed
 _SHIFT_PRECISION_PX = 0.45
 _SAME_AS_BACKGROUND_PX = 0.9
-_NEUTRAL_PX = 0.25
+_NEUTRAL_PX = 0.12
+_WEAKEST_RESPONSE = 0.04
+_PARALLAX_MIN_PX = 0.7
+_PARALLAX_MIN_FRAMES = 8
+_PARALLAX_RANGE = (0.8, 3.0)
 _EMISSION_THRESHOLD = 0.5
 _EMISSION_CAP = 2.5
 _NEUTRAL_COST = 0.002
-_BIRTH_COST = 4.0
-_STEP_COST = 0.15
-_MAX_STEP = 2
+_BIRTH_COST = 6.0
+_STEP_COST = 0.03
+_MAX_STEP = 5
 _EXTEND_EVIDENCE = 0.12
 _EXTEND_GAP = 1
 _MULTIPLES = (1.0, 2.0, 3.0)
@@ -71,8 +75,7 @@ def separate_layers(series: MotionSeries, first: int, last: int) -> Layers:
     path = shot.train_path(background)
     if path.any_train:
         # Bands that the train fills say nothing of the background: ask again without them.
-        weight = weight * (1.0 - 0.85 * path.band_share(shot))
-        background = shot.background(weight)
+        background = shot.background(weight * (1.0 - 0.85 * path.band_share(shot)))
         path = shot.train_path(background)
     return shot.tracks(background, path)
 
@@ -81,6 +84,30 @@ def _background_prior(bands: int) -> NDArray[np.float64]:
     """How likely each band shows background before anything is known: top and foot of the picture rather than its middle."""
     height = (np.arange(bands) + 0.5) / bands
     return np.where(height < 0.3, 1.0, np.where(height > 0.88, 0.7, 0.3))
+
+
+@dataclass(frozen=True, slots=True)
+class _Background:
+    """Shift of the background since each frame's anchor, (n,) pixels each; NaN where nothing was measured.
+
+    A camera that pans or travels sees far things move less than near ones, so the background is a range of shifts.
+
+    Attributes:
+        near: Of the ground about the track.
+        far: Of what stands at the top of the picture; equal to ``near`` when the camera is fixed.
+    """
+
+    near: NDArray[np.float64]
+    far: NDArray[np.float64]
+
+    def known(self) -> NDArray[np.bool_]:
+        return np.asarray(~np.isnan(self.near), dtype=bool)
+
+    def holds(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the shifts, (n, bands, peaks), are the background's."""
+        low = np.minimum(self.near, self.far)[:, None, None] - _SAME_AS_BACKGROUND_PX
+        high = np.maximum(self.near, self.far)[:, None, None] + _SAME_AS_BACKGROUND_PX
+        return np.asarray((shift_px > low) & (shift_px < high), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +138,8 @@ class _ShotShifts:
         self.width_px = series.width_px
         self.shift = series.shift_px[first : last + 1]
         self.response = series.response[first : last + 1]
+        self.whole_shift = series.whole_shift_px[first : last + 1]
+        self.whole_response = series.whole_response[first : last + 1]
         self.anchor = np.maximum(series.anchor[first : last + 1] - first, 0)
         n = last - first + 1
         pts_s = series.pts_s[first : last + 1]
@@ -124,47 +153,69 @@ class _ShotShifts:
     def __len__(self) -> int:
         return len(self.age)
 
-    def background(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Shift of the background since each frame's anchor, (n,) pixels; NaN where nothing was measured."""
+    def background(self, weight: NDArray[np.float64]) -> _Background:
+        """How the background has moved since each frame's anchor, from the bands as they are."""
+        bands = len(weight)
+        upper = np.arange(bands) < bands / 2
+        far = self._voted(np.where(upper, weight, 0.15 * weight))
+        near = self._voted(np.where(upper, 0.0, weight), near=far)
+        near = self._parallax(far, near)
+        return _Background(near, far)
+
+    def _voted(self, weight: NDArray[np.float64], near: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """The shift that the weighted bands agree on, frame by frame; a shift like the one before is preferred."""
         out = np.full(len(self), np.nan)
         speed = 0.0
         for t in np.flatnonzero(self.measured):
-            shift, votes = self.shift[t].ravel(), (self.response[t] * weight[:, None]).ravel()
-            near = np.abs(shift[:, None] - shift[None, :]) < _SAME_AS_BACKGROUND_PX
-            likely = 1.0 + 0.6 * np.exp(-0.5 * ((shift - speed * self.age[t]) / 2.0) ** 2)
-            best = int(((near @ votes) * likely).argmax())
-            members = near[best]
+            shift, votes = self.whole_shift[t].ravel(), (self.whole_response[t] * weight[:, None]).ravel()
+            agree = np.abs(shift[:, None] - shift[None, :]) < _SAME_AS_BACKGROUND_PX
+            expected = speed * self.age[t] if near is None or np.isnan(near[t]) else near[t]
+            likely = 1.0 + 0.6 * np.exp(-0.5 * ((shift - expected) / 2.0) ** 2)
+            members = agree[int(((agree @ votes) * likely).argmax())]
             total = votes[members].sum()
-            if total <= 0:
-                continue
-            out[t] = float((votes[members] * shift[members]).sum() / total)
-            speed = out[t] / self.age[t]
+            if total > 0:
+                out[t] = float((votes[members] * shift[members]).sum() / total)
+                speed = out[t] / self.age[t]
         return out
 
-    def emissions(self, background: NDArray[np.float64], axis: NDArray[np.float64]) -> NDArray[np.float32]:
+    @staticmethod
+    def _parallax(far: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The near background, believed only where it is the far one times a constant: else it is the train at the picture's foot."""
+        moving = (np.abs(far) > _PARALLAX_MIN_PX) & ~np.isnan(near)
+        ratio = float(np.median(near[moving] / far[moving])) if moving.sum() >= _PARALLAX_MIN_FRAMES else 1.0
+        ratio = ratio if _PARALLAX_RANGE[0] <= ratio <= _PARALLAX_RANGE[1] else 1.0
+        expected = ratio * far
+        fits = np.abs(near - expected) < _SAME_AS_BACKGROUND_PX + 0.15 * np.abs(expected)
+        return np.where(fits, near, expected)
+
+    def emissions(self, background: _Background, axis: NDArray[np.float64]) -> NDArray[np.float32]:
         """Evidence for each speed in each frame, (n, speeds) float32: responses of bands that do not move with the background."""
-        n, bands, _ = self.shift.shape
-        evidence = np.zeros((n, len(axis)), np.float32)
+        evidence = np.zeros((len(self), len(axis)), np.float32)
         half = len(axis) // 2
         steps = np.arange(-8, 9)
-        for t in np.flatnonzero(self.measured & ~np.isnan(background)):
-            relative = self.shift[t] - background[t]
-            with_background = np.abs(relative) < _SAME_AS_BACKGROUND_PX
-            background_share = np.where(with_background, self.response[t], 0.0).max(axis=1)
-            # A band full of background that repeats (a fence) has side peaks that are no second layer.
-            response = np.where(with_background, 0.0, self.response[t] * (1.0 - np.clip(background_share, 0, 1))[:, None])
-            strong = response > 0.04
-            speed = relative[strong] / self.age[t]
-            z = np.arcsinh(speed / _SPEED_KNEE_PX)
+        with_background = background.holds(self.shift)
+        background_share = np.where(with_background, self.response, 0.0).max(axis=2)
+        # A band full of background that repeats (a fence) has side peaks that are no second layer.
+        response = np.where(with_background, 0.0, self.response * (1.0 - np.clip(background_share, 0, 1))[:, :, None])
+        response = np.where(self._ghosts(), 0.0, response)
+        for t in np.flatnonzero(self.measured & background.known()):
+            strong = response[t] > _WEAKEST_RESPONSE
+            speed = (self.shift[t][strong] - background.near[t]) / self.age[t]
             sigma = np.maximum(_SHIFT_PRECISION_PX / self.age[t] / np.hypot(speed, _SPEED_KNEE_PX), _BIN)
-            centre = np.round(z / _BIN).astype(int) + half
+            centre = np.round(np.arcsinh(speed / _SPEED_KNEE_PX) / _BIN).astype(int) + half
             reach = centre[:, None] + steps[None, :]
-            value = response[strong][:, None] * np.exp(-0.5 * (steps[None, :] * _BIN / sigma[:, None]) ** 2)
+            value = response[t][strong][:, None] * np.exp(-0.5 * (steps[None, :] * _BIN / sigma[:, None]) ** 2)
             inside = (reach >= 0) & (reach < len(axis))
             np.add.at(evidence[t], reach[inside], value[inside].astype(np.float32))
         return np.minimum(evidence, _EMISSION_CAP)
 
-    def train_path(self, background: NDArray[np.float64]) -> _Path:
+    def _ghosts(self) -> NDArray[np.bool_]:
+        """Peaks of what moves that stand at 0 only because the mean was taken off both frames: the bands as they are lack them."""
+        same = np.abs(self.shift[:, :, :, None] - self.whole_shift[:, :, None, :]) < _SAME_AS_BACKGROUND_PX
+        real = (same & (self.whole_response[:, :, None, :] > 0.5 * self.response[:, :, :, None])).any(axis=3)
+        return np.asarray((np.abs(self.shift) < _SAME_AS_BACKGROUND_PX) & ~real, dtype=bool)
+
+    def train_path(self, background: _Background) -> _Path:
         """The best path through (time, speed), and which bands follow it."""
         axis = _speed_axis(self.width_px)
         speeds = _SPEED_KNEE_PX * np.sinh(axis)
@@ -177,8 +228,8 @@ class _ShotShifts:
         self._extend_ends(states, evidence)
         present = states != NO_TRAIN
         speed_px = np.where(present, speeds[np.maximum(states, 0)], 0.0)
-        support = np.zeros(self.shift.shape[:2], np.float32)
-        target = background + speed_px * self.age
+        speed_px[np.abs(speed_px) < _NEUTRAL_PX] = 0.0  # standing: the bins about 0 are not told apart by any evidence
+        target = background.near + speed_px * self.age
         close = np.abs(self.shift - target[:, None, None]) < 1.0 + 0.03 * np.abs(speed_px * self.age)[:, None, None]
         support = np.where(close & present[:, None, None], self.response, 0.0).max(axis=2)
         return _Path(speed_px, present, support.astype(np.float32))
@@ -211,27 +262,26 @@ class _ShotShifts:
                     states[min(at, last) : max(at, last) + 1] == NO_TRAIN, state, states[min(at, last) : max(at, last) + 1]
                 )
 
-    def tracks(self, background: NDArray[np.float64], path: _Path) -> Layers:
+    def tracks(self, background: _Background, path: _Path) -> Layers:
         """Integrate both tracks over the anchors."""
         n, bands, _ = self.shift.shape
         background_px, train_px = np.zeros(n), np.zeros(n)
         trust = np.zeros(n, np.float32)
         support = np.zeros((n, bands), np.float32)
-        band_background = np.zeros((n, bands), np.float32)
+        band_background = np.where(background.holds(self.whole_shift), self.whole_response, 0.0).max(axis=2).astype(np.float32)
         for t in range(1, n):
             a = self.anchor[t]
-            known = self.measured[t] and not np.isnan(background[t])
+            known = self.measured[t] and not np.isnan(background.near[t])
             if self.repeated[t]:
                 background_px[t], train_px[t] = background_px[t - 1], train_px[t - 1]
                 trust[t] = trust[t - 1]
                 continue
             drift = 0.0 if t < 2 else background_px[t - 1] - background_px[t - 2]
-            background_px[t] = background_px[a] + background[t] if known else background_px[t - 1] + drift
+            background_px[t] = background_px[a] + background.near[t] if known else background_px[t - 1] + drift
             moved = background_px[t] - background_px[t - 1]
             train_px[t] = train_px[t - 1] + moved + path.speed_px[t] * self.step[t]
             if not known:
                 continue
-            band_background[t] = np.where(np.abs(self.shift[t] - background[t]) < _SAME_AS_BACKGROUND_PX, self.response[t], 0).max(axis=1)
             if path.present[t]:
                 predicted = train_px[t] - train_px[a]
                 shift, trust[t], support[t] = self._train_shift(t, predicted, path.speed_px[t] * self.step[t])
@@ -255,7 +305,7 @@ class _ShotShifts:
 
 
 def _viterbi(score: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Best state per frame: a speed bin, or NO_TRAIN; speeds change by at most two bins a frame.
+    """Best state per frame: a speed bin, or NO_TRAIN; speeds change by a few bins a frame at most.
 
     Args:
         score: (n, speeds), gain of being at a speed in a frame over there being no train (which scores 0).

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import MotionConfig
-from vision.motion.bands import BandPeaks, Spectrum, register_bands
+from vision.motion.bands import PEAKS_PER_BAND, BandPeaks, Spectrum, register_bands
 
-_ANCHOR_MAX_SHIFT_PX = 10.0
+_ANCHOR_MAX_SHIFT_PX = 16.0
 _ANCHOR_MAX_AGE = 15
 _SUPPORTED = 0.2
 _LOST_COHERENCE = 0.25
 _REPEATED_FRAME_GREY = 0.25
+_STATIC_TIME_S = 1.5
+_STATIC_KNOWN = 0.15
 _LAYER_TOLERANCE_PX = 1.5
 _LAYER_SUPPORT = 0.45
 
@@ -30,8 +32,9 @@ class MotionSeries:
     Attributes:
         pts_s: (n,) float64, seconds.
         anchor: (n,) int64, index of the frame each was registered against; its own index where there was none (first frame, repeats).
-        shift_px: (n, bands, peaks) float32, pixels of the small picture, positive right.
+        shift_px: (n, bands, peaks) float32, of what moves on the picture, pixels of the small picture, positive right.
         response: (n, bands, peaks) float32 in [0, 1].
+        whole_shift_px, whole_response: The same for the bands as they are, with what stands still.
         coherence: (n,) float32 in [0, 1]: how well the frame is its anchor moved; 1 for the first frame.
         repeated: (n,) bool: the picture repeats the frame before (a doubled frame).
         width_px: Width of the small picture; full-frame pixels are ``scale`` times larger.
@@ -44,6 +47,8 @@ class MotionSeries:
     anchor: NDArray[np.int64]
     shift_px: NDArray[np.float32]
     response: NDArray[np.float32]
+    whole_shift_px: NDArray[np.float32]
+    whole_response: NDArray[np.float32]
     coherence: NDArray[np.float32]
     repeated: NDArray[np.bool_]
     width_px: int
@@ -80,10 +85,12 @@ class MotionMeter:
         self._anchor_index = 0
         self._before: Spectrum | None = None
         self._before_luma: NDArray[np.uint8] | None = None
-        self._keep: NDArray[np.float32] | None = None
+        self._static: NDArray[np.complex64] | None = None
+        self._static_weight = 0.0
         self._pts_s: list[float] = []
         self._anchors: list[int] = []
-        self._peaks: list[BandPeaks] = []
+        self._whole: list[BandPeaks] = []
+        self._moving: list[BandPeaks] = []
         self._repeated: list[bool] = []
         self._speeds: deque[float] = deque(maxlen=5)
 
@@ -101,36 +108,56 @@ class MotionMeter:
         index = len(self._pts_s)
         self._rows, self._width_px = luma.shape
         repeated = self._before_luma is not None and _mean_difference(luma, self._before_luma) < _REPEATED_FRAME_GREY
-        spectrum = self._before if repeated and self._before is not None else Spectrum(luma, self._keep)
-        peaks = _no_peaks(self._config.bands)
+        spectrum = self._before if repeated and self._before is not None else Spectrum(luma)
+        whole = moving = _no_peaks(self._config.bands)
         anchor_index = index
         if self._anchor is not None and not repeated:
             anchor_index = self._anchor_index
-            peaks = register_bands(spectrum, self._anchor, bands=self._config.bands)
-            if peaks.coherence < _LOST_COHERENCE and anchor_index < index - 1 and self._before is not None:
+            whole, moving = self._register(spectrum, self._anchor)
+            if whole.coherence < _LOST_COHERENCE and anchor_index < index - 1 and self._before is not None:
                 anchor_index = index - 1
-                peaks = register_bands(spectrum, self._before, bands=self._config.bands)
-        self._append(pts_s, anchor_index, peaks, repeated)
-        if self._anchor is None or (not repeated and self._anchor_is_stale(peaks, index)):
+                whole, moving = self._register(spectrum, self._before)
+        self._append(pts_s, anchor_index, whole, moving, repeated)
+        if not repeated:
+            self._learn_static(spectrum, index, lost=anchor_index < index and whole.coherence < _LOST_COHERENCE / 2)
+        if self._anchor is None or (not repeated and self._anchor_is_stale(whole, moving, index)):
             self._anchor, self._anchor_index = spectrum, index
         self._before, self._before_luma = spectrum, luma
-        return self._speed_now(peaks, anchor_index, index)
+        return self._speed_now(moving, anchor_index, index)
+
+    def _register(self, spectrum: Spectrum, anchor: Spectrum) -> tuple[BandPeaks, BandPeaks]:
+        static = None
+        if self._static is not None and self._static_weight > _STATIC_KNOWN:
+            static = self._static / np.float32(self._static_weight)
+        return register_bands(spectrum, anchor, bands=self._config.bands, static=static)
+
+    def _learn_static(self, spectrum: Spectrum, index: int, *, lost: bool) -> None:
+        """Running mean of the spectra; after a cut it starts anew."""
+        if self._static is None or lost or self._static.shape != spectrum.rows.shape:
+            self._static, self._static_weight = np.zeros_like(spectrum.rows), 0.0
+        elapsed_s = self._pts_s[index] - self._pts_s[index - 1] if index else 1.0 / 25.0
+        share = np.float32(1.0 - np.exp(-elapsed_s / _STATIC_TIME_S))
+        self._static += share * (spectrum.rows - self._static)
+        # Weight of the frames seen so far: the mean of a few frames is not yet the mean of a second.
+        self._static_weight += float(share) * (1.0 - self._static_weight)
 
     @property
     def last_coherence(self) -> float:
         """How well the last frame is its anchor moved, in [0, 1]; 1 before there are two."""
-        return self._peaks[-1].coherence if self._pts_s and self._anchors[-1] != len(self._pts_s) - 1 else 1.0
+        return self._whole[-1].coherence if self._pts_s and self._anchors[-1] != len(self._pts_s) - 1 else 1.0
 
     def finish(self) -> MotionSeries:
         """The series of all frames pushed so far."""
         n, bands = len(self._pts_s), self._config.bands
-        empty = np.zeros((0, bands, 3), np.float32)
+        empty = np.zeros((0, bands, PEAKS_PER_BAND), np.float32)
         return MotionSeries(
             pts_s=np.array(self._pts_s, dtype=np.float64),
             anchor=np.array(self._anchors, dtype=np.int64),
-            shift_px=np.stack([p.shift_px for p in self._peaks]) if n else empty,
-            response=np.stack([p.response for p in self._peaks]) if n else empty,
-            coherence=np.array([1.0 if a == i else p.coherence for i, (a, p) in enumerate(zip(self._anchors, self._peaks, strict=True))], np.float32),
+            shift_px=np.stack([p.shift_px for p in self._moving]) if n else empty,
+            response=np.stack([p.response for p in self._moving]) if n else empty,
+            whole_shift_px=np.stack([p.shift_px for p in self._whole]) if n else empty,
+            whole_response=np.stack([p.response for p in self._whole]) if n else empty,
+            coherence=self._coherences(),
             repeated=np.array(self._repeated, dtype=bool),
             width_px=self._width_px,
             rows=self._rows,
@@ -138,18 +165,24 @@ class MotionMeter:
             row_scale=self._frame_wh_px[1] / max(self._rows, 1),
         )
 
-    def _append(self, pts_s: float, anchor_index: int, peaks: BandPeaks, repeated: bool) -> None:
+    def _coherences(self) -> NDArray[np.float32]:
+        """Coherence per frame; 1 where nothing was measured (the first frame, repeats)."""
+        pairs = zip(self._anchors, self._whole, strict=True)
+        return np.array([1.0 if anchor == i else peaks.coherence for i, (anchor, peaks) in enumerate(pairs)], np.float32)
+
+    def _append(self, pts_s: float, anchor_index: int, whole: BandPeaks, moving: BandPeaks, repeated: bool) -> None:
         self._pts_s.append(pts_s)
         self._anchors.append(anchor_index)
-        self._peaks.append(peaks)
+        self._whole.append(whole)
+        self._moving.append(moving)
         self._repeated.append(repeated)
 
-    def _anchor_is_stale(self, peaks: BandPeaks, index: int) -> bool:
+    def _anchor_is_stale(self, whole: BandPeaks, moving: BandPeaks, index: int) -> bool:
         """A new anchor is due once anything has moved far from it, it is old, or it no longer resembles the frame."""
-        moved = np.abs(peaks.shift_px[peaks.response > _SUPPORTED])
+        moved = np.abs(np.concatenate([p.shift_px[p.response > _SUPPORTED] for p in (whole, moving)]))
         return (
             index - self._anchor_index >= _ANCHOR_MAX_AGE
-            or peaks.coherence < 2 * _LOST_COHERENCE
+            or whole.coherence < 2 * _LOST_COHERENCE
             or (moved.size > 0 and float(moved.max()) > _ANCHOR_MAX_SHIFT_PX)
         )
 
@@ -168,7 +201,7 @@ def _mean_difference(luma: NDArray[np.uint8], before: NDArray[np.uint8]) -> floa
 
 
 def _no_peaks(bands: int) -> BandPeaks:
-    return BandPeaks(np.zeros((bands, 3), np.float32), np.zeros((bands, 3), np.float32), 0)
+    return BandPeaks(np.zeros((bands, PEAKS_PER_BAND), np.float32), np.zeros((bands, PEAKS_PER_BAND), np.float32), 0)
 
 
 def _fastest_layer_px(peaks: BandPeaks) -> float:

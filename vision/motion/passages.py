@@ -18,10 +18,12 @@ GAP_BRIDGED = "gap_bridged"
 STANDING = "standing"
 NO_BACKGROUND = "no_background"
 
-_MOVING_PX = 0.25
+_MOVING_PX = 0.12
 _QUIET_FRAMES = 5
 _BRIDGE_S = 1.5
 _BRIDGE_SPEED_RATIO = 0.75
+# An end of the train is noticed late: the picture's outer part counts little in the registration, and it takes two frames to see motion.
+_HIDDEN_SHARE = 0.05
 _LOW_TRUST = 0.15
 _BAND_SHARE = 0.3
 
@@ -153,9 +155,12 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
     moving = np.abs(speed_px) > _MOVING_PX
     speed_px_s = float(np.median(np.abs(speed_px[moving]))) * scale / series.interval_s if moving.any() else 0.0
     last_of_shot = len(layers.present) - 1
-    head_seen = start >= _QUIET_FRAMES and abs(speed_px[0]) > _MOVING_PX
-    tail_seen = last_of_shot - stop >= _QUIET_FRAMES and abs(speed_px[-1]) > _MOVING_PX
-    covered_px = float(width_px + np.ptp(displacement_px))
+    head_seen = bool(start >= _QUIET_FRAMES and abs(speed_px[0]) > _MOVING_PX)
+    tail_seen = bool(last_of_shot - stop >= _QUIET_FRAMES and abs(speed_px[-1]) > _MOVING_PX)
+    unseen_px = [_HIDDEN_SHARE * width_px + abs(float(speed)) * scale for speed in speed_px[[0, -1]]]
+    covered_px = width_px + float(np.ptp(displacement_px)) - sum(
+        width_px - unseen for seen, unseen in zip((head_seen, tail_seen), unseen_px, strict=True) if seen
+    )
     return Passage(
         shot_index=shot.index,
         start_s=float(pts_s[0]),
@@ -170,7 +175,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
         head_seen=head_seen,
         tail_seen=tail_seen,
         speed_px_s=speed_px_s,
-        length_px=max(0.0, covered_px - width_px * (head_seen + tail_seen)),
+        length_px=max(0.0, covered_px),
         flags=_flags(layers, frames, moving),
     )
 
