@@ -58,6 +58,12 @@ class TestWithTorch:
                 UltralyticsDetector(bare, min_score=0.1)
         assert not (tmp_path / "ran").exists()
 
+    def test_a_runtime_that_is_not_installed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "tensorrt", None)
+        (tmp_path / "x.engine").write_bytes(b"")
+        with pytest.raises(DependencyError, match=r"x\.engine needs .*; pip install tensorrt"):
+            UltralyticsDetector(tmp_path / "x.engine", min_score=0.1, device="cpu")
+
     def test_a_harmless_checkpoint_without_a_model(self, tmp_path: Path) -> None:
         with pytest.raises(WeightsError, match="not a detection model"):
             UltralyticsDetector(checkpoint(tmp_path / "empty.pt", pickled({})), min_score=0.1)

@@ -177,7 +177,8 @@ def _load(path: Path, device: str) -> Any:
     try:
         return AutoBackend(str(path), device=chosen, verbose=False, end2end=True if path.suffix == ".pt" else None).eval()
     except ImportError as error:
-        raise DependencyError(f"{path.name} needs a package that is not installed: {error}", hint=_HINT) from error
+        hint = f"pip install {error.name}" if error.name in {"onnxruntime", "tensorrt"} else _HINT
+        raise DependencyError(f"{path.name} needs a package that is not installed: {error}", hint=hint) from error
     except (TypeError, AttributeError, KeyError, ValueError, RuntimeError, OSError, AssertionError) as error:
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise WeightsError(f"{path} is not a detection model that Ultralytics loads: {said}") from error
