@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.clips import small_scene, variable_rate, write_scene
 from vision.errors import OutputError
+from vision.synth.cutouts import CutoutAssets
 from vision.synth.drawn import DrawnAssets
 from vision.synth.encode import simulate, write_clip
 from vision.synth.render import Renderer
@@ -22,6 +23,14 @@ def test_a_clip_keeps_every_frame_and_its_time(tmp_path: Path, fps: float) -> No
     spec = small_scene(fps=fps)
     truth = write_scene(tmp_path / "clip.mp4", spec)
     assert times_of(tmp_path / "clip.mp4") == pytest.approx(truth.pts_s.tolist(), abs=1e-4)
+
+
+def test_cut_outs_can_be_simulated_and_keep_their_shape(tmp_path: Path) -> None:
+    assets = CutoutAssets(Path(__file__).parents[2] / "samples" / "cutouts")
+    (clip,) = simulate(tmp_path, seed=1, width_px=160, height_px=90, flatcars=2, fps=10, assets=assets, threads=1)
+    (row,) = [json.loads(line) for line in (tmp_path / "truth.ndjson").read_text().splitlines()]
+    assert clip.vehicles == sum(row["vehicles"].values())
+    assert set(row["vehicles"]) <= set(assets.class_names)
 
 
 def test_a_variable_rate_survives(tmp_path: Path) -> None:
@@ -44,7 +53,7 @@ def test_pixels_come_back_as_drawn(tmp_path: Path) -> None:
 
 
 def test_simulate_writes_clips_and_truth_that_agree(tmp_path: Path) -> None:
-    done = simulate(tmp_path / "out", seed=3, count=2, condition="shake", width_px=320, height_px=180, flatcars=2, threads=1)
+    done = simulate(tmp_path / "out", seed=3, count=2, condition="shake", width_px=160, height_px=90, flatcars=1, threads=1)
     rows = [json.loads(line) for line in (tmp_path / "out" / "truth.ndjson").read_text().splitlines()]
     assert [clip.path.name for clip in done] == ["shake_00003.mp4", "shake_00004.mp4"] == [row["video"] for row in rows]
     for clip, row in zip(done, rows, strict=True):
@@ -60,7 +69,7 @@ def test_simulate_writes_clips_and_truth_that_agree(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        simulate(tmp_path / name, seed=5, width_px=160, height_px=90, flatcars=1, threads=1)
+        simulate(tmp_path / name, seed=5, width_px=160, height_px=90, flatcars=1, fps=10, threads=1)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 

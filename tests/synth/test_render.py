@@ -8,7 +8,7 @@ from vision.synth.drawn import DrawnAssets
 from vision.synth.render import Renderer
 from vision.synth.scene import CONDITIONS, SceneSpec, Wagon, mirrored, random_scene
 
-SMALL = {"width_px": 480, "height_px": 270, "flatcars": 4}
+SMALL = {"width_px": 480, "height_px": 270, "flatcars": 3}
 PINK = (255, 0, 255)
 
 
@@ -37,7 +37,7 @@ def test_boxes_are_where_the_pixels_are(condition: str) -> None:
     renderer = Renderer(flat_scene(2, condition), DrawnAssets(flat={"tank": PINK}))
     truth = renderer.truth()
     checked = 0
-    for index in np.linspace(0, len(renderer) - 1, 25).astype(int):
+    for index in np.linspace(0, len(renderer) - 1, 16).astype(int):
         boxes = truth.boxes(index)
         mask = cv2.inRange(renderer.frame(index), (200, 0, 200), (255, 60, 255))
         count, _, stats, _ = cv2.connectedComponentsWithStats(mask)
@@ -49,7 +49,7 @@ def test_boxes_are_where_the_pixels_are(condition: str) -> None:
             near = min(found, key=lambda other: abs(other[0] - box[0]) + abs(other[2] - box[2]))
             assert near == pytest.approx(box, abs=1.01)
             checked += 1
-    assert checked > 8
+    assert checked > 5
 
 
 @pytest.mark.parametrize("condition", ["fixed", "shake", "pan", "follow", "accelerate"])
@@ -69,7 +69,7 @@ def test_displacement_is_the_motion_of_the_pixels(condition: str, heading: str) 
     rows = slice(y1 - int(2.8 * spec.trains[0].px_per_m), y1)
     middle = int(np.searchsorted(truth.pts_s, (train.start_s + train.end_s) / 2))  # type: ignore[operator]
     steps = np.diff(train.displacement_px)
-    errors = [registered_px(renderer, i, rows, steps[i]) - steps[i] for i in range(middle - 6, middle + 6)]
+    errors = [registered_px(renderer, i, rows, steps[i]) - steps[i] for i in range(middle - 4, middle + 4)]
     assert np.median(np.abs(errors)) < 0.06
 
 
@@ -94,7 +94,7 @@ def test_a_following_camera_slows_the_train_and_moves_the_background_against_it(
 
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_same_spec_gives_the_same_bytes_in_any_order(condition: str) -> None:
-    spec = random_scene(7, condition=condition, width_px=320, height_px=180, flatcars=3)  # type: ignore[arg-type]
+    spec = random_scene(7, condition=condition, width_px=240, height_px=136, flatcars=2)  # type: ignore[arg-type]
     first, second = Renderer(spec, DrawnAssets()), Renderer(spec, DrawnAssets())
     middle = len(first) // 2
     kept = first.frame(middle)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.errors import OutputError
+from vision.synth.cutouts import CutoutAssets, with_lengths
 from vision.synth.drawn import DrawnAssets
 from vision.synth.render import Assets, Renderer, SceneTruth
 from vision.synth.scene import Condition, random_scene
@@ -182,6 +183,8 @@ def simulate(
         spec = random_scene(
             number, condition=condition, width_px=width_px, height_px=height_px, fps=fps, flatcars=flatcars, classes=classes
         )
+        if isinstance(assets, CutoutAssets):
+            spec = with_lengths(spec, assets)
         renderer = Renderer(spec, assets)
         path = out_dir / f"{condition}_{number:05d}.mp4"
         write_clip(path, renderer.frames(), fps=fps, crf=crf, threads=threads)
