@@ -354,7 +354,7 @@ def test_given_up_after_too_many_corrupt_frames(tmp_path: Path) -> None:
         frames = []
         with pytest.raises(TooManyCorruptFrames, match=r"a\.mp4 was given up at .* after 5 corrupt frames in a row"):
             frames.extend(reader)
-        assert 20 < len(frames) < 80 or reader.decoded_s > 0.5
+        assert 20 < len(frames) < 100
         assert reasons(reader)["corrupt"] == 5
 
 
@@ -370,7 +370,7 @@ def test_a_truncated_file_gives_what_it_has(tmp_path: Path, suffix: str, codec: 
     assert reader.dropped[-1].at_s == pytest.approx(frames[-1].pts_s)
 
 
-def test_a_whole_file_is_not_called_truncated_for_its_longer_sound(tmp_path: Path) -> None:
+def test_a_whole_file_is_not_called_truncated(tmp_path: Path) -> None:
     _, reader = read(media.clip(tmp_path / "a.mkv", frames=10))
     assert reader.dropped == []
 
