@@ -137,7 +137,7 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
         vehicle += looks_right.log_ratio(probability)
         together = shape.log_together(chances, false_px)
         vehicle = vehicle + together
-        scattered = np.log(false_px)
+        scattered = np.minimum(hits, 1) * np.log(false_px)  # a hit that counts little is a stray box at little cost
         deceived = np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser + together
         log_odds = vehicle - np.logaddexp(scattered, deceived)
         probability = 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from vision.count.cluster import Clusters, cluster_places, group_median, typical_width_px
-from vision.count.coordinate import Bools, LookTable, Sightings
+from vision.count.coordinate import Bools, Ints, LookTable, Sightings
 from vision.count.existence import count_opportunities
 from vision.types import FloatArray
 
@@ -22,7 +22,7 @@ MIN_LOOKS = 5
 MIN_RATE = 0.5
 """A thing beside the train is seen in at least ``MIN_LOOKS`` looks and ``MIN_RATE`` of those while it is in view."""
 
-TIGHT_SHARE = 0.08
+TIGHT_SHARE = 0.1
 """... and its centre spreads by less than this share of the typical width; a cut out of a smear spreads by far more."""
 
 
@@ -47,21 +47,31 @@ def moves_with(sightings: Sightings, table: LookTable, other_px: FloatArray) -> 
     typical_px = typical_width_px(sightings)
     if len(sightings) < MIN_LOOKS or np.ptp(table.displacement_px - other_px) < 2 * typical_px:
         return none
-    train_rate, _ = _rates(sightings, cluster_places(sightings, table), table)
+    on_train = cluster_places(sightings, table)
+    train_rate, train_seen = _rates(sightings, on_train, table)
+    off_px, scatter_px, _ = _scatter(sightings, on_train)
+    strong = (train_rate >= MIN_RATE) & (scatter_px <= 1.5 * TIGHT_SHARE * typical_px)
+    strong &= off_px <= 3 * np.maximum(scatter_px, 0.03 * typical_px)
+
     there = sightings.in_frame(other_px)
     table_there = replace(table, displacement_px=other_px)
     places = cluster_places(there, table_there)
     rate, seen = _rates(there, places, table_there)
-
-    label = np.where(places.of >= 0, places.of, len(places))
-    groups = len(places) + 1
-    away_px = np.abs(there.centre_px - group_median(there.centre_px, label, groups)[label])
-    spread_px = 1.4826 * group_median(away_px, label, groups)[label]
-    weak = train_rate < MIN_RATE
-    mostly_weak = (np.bincount(label, weights=weak, minlength=groups) > 0.5 * np.bincount(label, minlength=groups))[label]
-    tight = (spread_px <= TIGHT_SHARE * typical_px) & (away_px <= np.maximum(3 * spread_px, 0.02 * typical_px))
+    off_px, scatter_px, label = _scatter(there, places)
+    mostly_weak = (np.bincount(label, weights=~strong) > 0.5 * np.bincount(label))[label]
+    tight = (scatter_px <= TIGHT_SHARE * typical_px) & (off_px <= 3 * np.maximum(scatter_px, 0.02 * typical_px))
     fixed = (places.of >= 0) & (seen >= MIN_LOOKS) & (rate >= MIN_RATE) & tight & mostly_weak
-    return np.asarray(fixed & weak & (rate > 1.5 * train_rate))
+    gone = fixed & ~strong & ((rate > 1.5 * train_rate) | (seen > 2 * train_seen))
+    # Its boxes cut by the edge of the view go with it; where they begin says nothing.
+    thing = np.bincount(label, weights=gone & sightings.whole) > 0.5 * np.bincount(label, weights=sightings.whole)
+    return np.asarray(gone | (thing[label] & (places.of >= 0) & ~sightings.whole & ~strong))
+
+
+def _scatter(s: Sightings, places: Clusters) -> tuple[FloatArray, FloatArray, Ints]:
+    """For each sighting its distance from the middle of its place, that place's scatter (robust, pixels), and the place's label."""
+    label = np.where(places.of >= 0, places.of, len(places))
+    off_px = np.abs(s.centre_px - group_median(s.centre_px, label, len(places) + 1)[label])
+    return off_px, 1.4826 * group_median(off_px, label, len(places) + 1)[label], label
 
 
 def _rates(s: Sightings, clusters: Clusters, table: LookTable) -> tuple[FloatArray, FloatArray]:

@@ -177,7 +177,9 @@ def count_train(
     return CountResult(train, fate.dropped(), tuple(fate.cluster_of), tuple(fate.why))
 
 
-def _on_the_train(s: Sightings, table: LookTable, passage: Passage, fate: _Fate, px_per_m: float | None) -> tuple[Sightings, LookTable]:
+def _on_the_train(
+    s: Sightings, table: LookTable, passage: Passage, fate: _Fate, px_per_m: float | None
+) -> tuple[Sightings, LookTable]:
     """The sightings without those that are beside the train or move with something else, straightened."""
     middle = (s.x0_px + s.x1_px) / 2
     beside = (middle < table.view_px[0]) | (middle > table.view_px[1]) | (s.width_px <= 0) | ~np.isfinite(s.width_px)
@@ -189,7 +191,7 @@ def _on_the_train(s: Sightings, table: LookTable, passage: Passage, fate: _Fate,
         s = fate.drop(s, table, implausible, DROP_IMPLAUSIBLE_SIZE)
     s, table = straightened(s, table, fit_columns(s, table))
     s = fate.drop(s, table, moves_with(s, table, table.background_px), DROP_MOVES_WITH_BACKGROUND)
-    if np.ptp(table.background_px) > 0 if len(table) else False:
+    if len(table) and np.ptp(table.background_px) > 0:  # else the background is what stays in the picture
         s = fate.drop(s, table, moves_with(s, table, np.zeros(len(table))), DROP_STATIC_IN_PICTURE)
     return s, table
 
