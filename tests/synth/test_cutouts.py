@@ -8,6 +8,7 @@ import pytest
 from vision.errors import InputError
 from vision.synth.cutouts import CutoutAssets, cut_out, read_table, with_lengths
 from vision.synth.drawn import DrawnAssets
+from vision.synth.pool import cut_box, leaf_of
 from vision.synth.render import Renderer
 from vision.synth.sample import outlines, sample_spec
 from vision.synth.scene import VEHICLE_LENGTH_M, random_scene
@@ -75,6 +76,24 @@ def test_cutting_finds_the_edge_near_a_rough_outline() -> None:
     assert cut.shape[:2] == pytest.approx((80, 180), abs=4)
     assert cut[40, 90, 3] == 255
     assert cut[20:60, 20:160, :3].mean() == pytest.approx(170, abs=3)
+
+
+def test_a_box_alone_cuts_what_stands_out_and_refuses_the_rest() -> None:
+    rng = np.random.default_rng(1)
+    picture = rng.normal(150, 10, (150, 320, 3))
+    nothing = picture.astype(np.uint8)
+    cv2.ellipse(picture, (160, 80), (140, 55), 0, 0, 360, (40, 60, 50), -1)
+    cut = cut_box(picture.astype(np.uint8), width_px=160)
+    assert cut is not None
+    assert cut.shape[:2] == pytest.approx((55, 140), abs=5)
+    assert cut_box(nothing, width_px=160) is None
+
+
+@pytest.mark.parametrize(
+    ("fine", "leaf"), [("truck_cargo", "truck"), ("tank", "tank"), ("other_tracked", None), ("truck_tanker", "truck")]
+)
+def test_fine_labels_have_leaves(fine: str, leaf: str | None) -> None:
+    assert leaf_of(fine) == leaf
 
 
 @pytest.mark.parametrize("name", list(VEHICLE_LENGTH_M))

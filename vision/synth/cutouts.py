@@ -210,7 +210,19 @@ def cut_out(
     kept = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     for part in thin:
         cv2.fillPoly(kept, [np.round(part * (width, height)).astype(np.int32)], 1)
-    kept = cv2.morphologyEx(cv2.medianBlur(kept, 5), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    return soft_edged(work, kept, width_px=width_px)
+
+
+def soft_edged(work: Image, kept: Image, *, width_px: int) -> Image:
+    """A cut-out from a picture and a hard mask: one smooth piece with a soft edge that holds nothing of the background.
+
+    Args:
+        work: (h, w, 3) BGR.
+        kept: (h, w) uint8, 1 inside.
+        width_px: Of the result before it is cut to its alpha.
+    """
+    height, width = work.shape[:2]
+    kept = np.asarray(cv2.morphologyEx(cv2.medianBlur(kept, 5), cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), dtype=np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(kept)
     if count > 1:
         kept = (labels == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
