@@ -38,7 +38,7 @@ def look(pts_s, spans, *, names=None, score=0.8, rows=(300.0, 460.0)):
 
 
 def passing(places, *, speed=100.0, looks_s=2.0, end_s=30.0, names=None, extra=()):
-    """A train moving right with vehicles of WIDTH px whose left ends are at ``places`` along s; ``extra`` columns are in every look."""
+    """A train moving right with vehicles of WIDTH px whose left ends are at ``places`` along s; every look has ``extra``."""
     pts_s = np.arange(0, end_s, 0.1)
     times = np.arange(0, end_s, 1 / looks_s)
     looks = []

@@ -1,6 +1,7 @@
 """Trains by script: what a detector and a registration would have said of a train whose vehicles are known. No pixels.
 
-All numbers come from one seed. Positions are those of the train coordinate: with ``direction="right"`` the head is the largest ``s``.
+All numbers come from one seed. Positions are those of the train coordinate: with ``direction="right"`` the head is the
+largest ``s``.
 """
 
 from __future__ import annotations

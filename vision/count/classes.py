@@ -58,7 +58,7 @@ class ClassNames:
         return any(m for p, m in zip(self.parents, self.military, strict=True) if p == parent)
 
     def name_of_parent(self, parent: str) -> str:
-        """What a vehicle is reported as when it backs off to a parent: the only class of it, if it has but one, else the parent."""
+        """What a vehicle that backs off to a parent is reported as: the parent, or the only class of it if it has but one."""
         own = {n for n, p in zip(self.names, self.parents, strict=True) if p == parent}
         return own.pop() if len(own) == 1 else parent
 
@@ -128,8 +128,7 @@ def _belief(leaf: Mapping[str, float], parent_of: Mapping[str, str], temper: flo
     belief: dict[str, float] = {}
     for name, value in raw.items():
         belief[name] = belief.get(name, 0.0) + value / total
-    for name in raw:
         above = parent_of[name]
         if above not in leaf:
-            belief[above] = belief.get(above, 0.0) + raw[name] / total
+            belief[above] = belief.get(above, 0.0) + value / total
     return belief

@@ -1,9 +1,10 @@
 """One-dimensional clustering of sightings into places where a vehicle may stand.
 
-    whole boxes -> mean shift on their centres -> merge what overlaps -> absorb part boxes and boxes over two vehicles -> cut boxes
+    whole boxes -> mean shift on their centres -> merge what overlaps -> absorb part boxes and boxes over two
+    -> cut boxes
 
-Mean shift with a flat kernel (Cheng 1995, "Mean shift, mode seeking, and clustering") is exact on sorted data with prefix sums and
-does not depend on a grid: moving, scaling or mirroring the picture moves, scales or mirrors the clusters.
+Mean shift with a flat kernel (Cheng 1995, "Mean shift, mode seeking, and clustering") is exact on sorted data with prefix
+sums and does not depend on a grid: moving, scaling or mirroring the picture moves, scales or mirrors the clusters.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ def group_median(value: FloatArray, label: Ints, groups: int) -> FloatArray:
 def looks_of(label: Ints, look: Ints, groups: int, weight: FloatArray) -> FloatArray:
     """Total weight of the distinct looks in which each group was sighted, shape (groups,)."""
     pairs = np.unique(label * len(weight) + look)
-    return np.bincount(pairs // len(weight), weights=weight[pairs % len(weight)], minlength=groups)
+    return np.asarray(np.bincount(pairs // len(weight), weights=weight[pairs % len(weight)], minlength=groups), dtype=np.float64)
 
 
 def overlap_px(a0: FloatArray, a1: FloatArray, b0: FloatArray | float, b1: FloatArray | float) -> FloatArray:
@@ -203,8 +204,8 @@ def _absorbed(s: Sightings, label: Ints, s0: FloatArray, s1: FloatArray, table: 
 def _two_in_one(s: Sightings, label: Ints, s0: FloatArray, s1: FloatArray, hits: FloatArray, into: Ints) -> Ints:
     """Give a place back to two vehicles that were seen apart, where a box over both of them won by number.
 
-    Parts of one vehicle (hull and turret) are seen together with the whole; two vehicles that are sometimes taken for one are seen
-    either apart or together.
+    Parts of one vehicle (hull and turret) are seen together with the whole; two vehicles that are sometimes taken for one
+    are seen either apart or together.
     """
     looks = [frozenset(s.look[label == j].tolist()) if n > 1 else frozenset() for j, n in enumerate(np.bincount(label))]
     for big in np.unique(into[into != np.arange(len(into))]):
@@ -225,10 +226,11 @@ def _two_in_one(s: Sightings, label: Ints, s0: FloatArray, s1: FloatArray, hits:
                     best = (min(hits[a], hits[b]), int(a), int(b))
         if best is not None:
             members = np.flatnonzero(into == big)
-            a, b = best[1:]
-            nearer_a = np.abs(s0[members] + s1[members] - s0[a] - s1[a]) < np.abs(s0[members] + s1[members] - s0[b] - s1[b])
-            into[members] = np.where(nearer_a, a, b)
-            into[a], into[b] = a, b
+            _, one, two = best
+            middle = s0[members] + s1[members]
+            nearer_one = np.abs(middle - s0[one] - s1[one]) < np.abs(middle - s0[two] - s1[two])
+            into[members] = np.where(nearer_one, one, two)
+            into[one], into[two] = one, two
     return into
 
 

@@ -5,8 +5,8 @@ A straight train seen by a pinhole camera maps to columns by a projective functi
     F(x) = m + W xi / (k0 (k0 + k1 xi)),   xi = (x - m) / W,   m the middle of the view, W its width
 
 with ``dF/dx = 1 / (k0 + k1 xi)^2``. Between two looks the train advances by ``dD`` and a vehicle's box by ``dx``, so that
-``sqrt(dx / dD) = k0 + k1 xi``: a straight line in the column, fitted robustly to all pairs of boxes in neighbouring looks. ``k1`` is the
-obliqueness, ``k0`` a common error of scale. A square-on view has ``k0 = 1, k1 = 0`` and is left alone.
+``sqrt(dx / dD) = k0 + k1 xi``: a straight line in the column, fitted robustly to all pairs of boxes in neighbouring looks.
+``k1`` is the obliqueness, ``k0`` a common error of scale. A square-on view has ``k0 = 1, k1 = 0`` and is left alone.
 """
 
 from __future__ import annotations

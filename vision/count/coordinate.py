@@ -1,7 +1,8 @@
 """Detections as intervals along the train.
 
-A box with columns ``[x0, x1]`` seen at time ``t`` lies at ``[x0 - D(t), x1 - D(t)]`` of the train coordinate, whatever the camera did
-(see ``vision.types``). A box cut by the edge of the view keeps one reliable end; it is marked, and its other end is a bound only.
+A box with columns ``[x0, x1]`` seen at time ``t`` lies at ``[x0 - D(t), x1 - D(t)]`` of the train coordinate, whatever the
+camera did (see ``vision.types``). A box cut by the edge of the view keeps one reliable end; it is marked, and its other end
+is a bound only.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ def effective_weights(displacement_px: FloatArray, view_width_px: float) -> Floa
 
     Two looks at the same displacement show the same vehicle at the same place before the same background: the detector errs alike
     on both, and sixty looks at a standing train are not sixty witnesses. A look with ``m`` looks (itself included) within half of
-    ``SAME_PLACE_SHARE`` of the view to either side counts ``(1 + log2 m) / m``, so that ``m`` of them count ``1 + log2 m`` together.
+    ``SAME_PLACE_SHARE`` of the view to either side counts ``(1 + log2 m) / m``, so that ``m`` of them count ``1 + log2 m``
+    together.
     """
     reach_px = SAME_PLACE_SHARE * view_width_px / 2
     ordered = np.sort(displacement_px)
@@ -142,7 +144,8 @@ def tabulate_looks(passage: Passage, looks: Sequence[Look], picture_width_px: in
         view_px = (0.0, float(picture_width_px))
 
     displacement_px = passage.displacement_at(pts_s[order])
-    kept, repeated = [], []
+    kept: list[int] = []
+    repeated: list[int] = []
     for row, source in enumerate(order):
         if kept and _repeats(
             looks[source], looks[order[kept[-1]]], displacement_px[row] - displacement_px[kept[-1]], picture_width_px

@@ -2,15 +2,17 @@
 
 Two explanations compete for the sightings of a place (rates per look):
 
-- *Vehicle.* It has a detection probability ``p`` from the population of this train's vehicles, a mixture on a grid fitted by
-  expectation-maximisation: most are seen in nearly every look, hard ones (half hidden, oddly lit) in a quarter of them. Its centres
-  scatter normally by ``sigma``, its width resembles the other vehicles', and its distances to its neighbours resemble
+- *Vehicle.* It has a detection probability ``p`` from the population of this train's vehicles, a mixture on a grid fitted
+  by expectation-maximisation: most are seen in nearly every look, hard ones (half hidden, oddly lit) in a quarter of them.
+  Its centres scatter normally by ``sigma``, its width resembles the other vehicles', and its distances to its neighbours resemble
   the train's other distances (a renewal process: putting it into a gap ``G`` costs ``f(left) f(right) / f(G)``).
-- *No vehicle.* Either unrelated false boxes that fell together, a Poisson process of ``mu`` boxes per look and pixel, or a thing on
-  the train that deceives the detector now and then (``CONFUSER_SHARE`` as common as vehicles, seen with a rate from Beta(1, 12)).
+- *No vehicle.* Either unrelated false boxes that fell together, a Poisson process of ``mu`` boxes per look and pixel, or a
+  thing on the train that deceives the detector now and then (``CONFUSER_SHARE`` as common as vehicles, seen with a rate
+  from Beta(1, 12)).
 
-With ``k`` hits in ``n`` looks the vehicle's side is ``sum_p pi(p) p^k (1 - p)^(n - k)`` times ``(2 pi sigma^2)^(-(k-1)/2) k^(-1/2)
-exp(-SS / 2 sigma^2)`` per px, and the false side ``mu^k``: one hit in twenty looks is a false box, three in twelve at one point are not.
+With ``k`` hits in ``n`` looks the vehicle's side is ``sum_p pi(p) p^k (1 - p)^(n - k)`` times ``(2 pi sigma^2)^(-(k-1)/2)
+k^(-1/2) exp(-SS / 2 sigma^2)`` per px, and the false side ``mu^k``: one hit in twenty looks is a false box, three in twelve
+at one point are not.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ PART_RATE = 0.6
 """A vehicle partly in view is detected this much less often than one fully in view."""
 
 CONFUSER_SHARE = 0.03
+CUT_STRAY = 2.0
+"""Where only cut boxes show a place, stray ones are more frequent: half a thing resembles many."""
+
 FALSE_SHARE = 0.02
 """Before the data: this share of the boxes is false."""
 
@@ -40,12 +45,12 @@ MIN_RATE = 0.1
 
 
 def _on_grid(density: FloatArray) -> FloatArray:
-    mass = density * np.gradient(RATE_GRID)
+    mass = np.asarray(density * np.gradient(RATE_GRID), dtype=np.float64)
     return np.asarray(mass / mass.sum())
 
 
-_RATE_PRIOR = np.where(RATE_GRID >= MIN_RATE, 0.7 * _on_grid(RATE_GRID**8) + 0.3 * _on_grid((RATE_GRID >= MIN_RATE) * 1.0), 0.0)
-_RATE_PRIOR /= _RATE_PRIOR.sum()
+_SEEKABLE: FloatArray = np.asarray(RATE_GRID >= MIN_RATE, dtype=np.float64)
+_RATE_PRIOR: FloatArray = np.asarray(0.7 * _on_grid(_SEEKABLE * RATE_GRID**8) + 0.3 * _on_grid(_SEEKABLE))
 _CONFUSER_RATES = _on_grid((1 - RATE_GRID) ** 11)
 PRIOR_VEHICLES = 3.0
 """Weight of the prior on the detection rates, in vehicles."""
@@ -137,7 +142,8 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
         vehicle += looks_right.log_ratio(probability)
         together = shape.log_together(chances, false_px)
         vehicle = vehicle + together
-        scattered = np.minimum(hits, 1) * np.log(false_px)  # a hit that counts little is a stray box at little cost
+        stray_px = np.where(shape.boxes > 0, 1.0, CUT_STRAY) * false_px
+        scattered = np.minimum(hits, 1) * np.log(stray_px)  # a hit that counts little is a stray box at little cost
         deceived = np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser + together
         log_odds = vehicle - np.logaddexp(scattered, deceived)
         probability = 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
@@ -203,8 +209,8 @@ class _PlaceShape:
     def log_together(self, chances: Opportunities, false_px: float) -> FloatArray:
         """(j,) log ratio of the further hits lying where the first one does, as one thing's boxes and as unrelated ones.
 
-        A box that fits worse than a stray one would is taken for a stray one: it speaks for nothing, but does not undo the place. Of a cut
-        box one end is known, which is worth half.
+        A box that fits worse than a stray one would is taken for a stray one: it speaks for nothing, but does not undo the
+        place. Of a cut box one end is known, which is worth half.
         """
         log_stray = np.log(false_px) - np.log(LOG_SIZES)
         gain = np.maximum(self.log_box - log_stray, 0)
@@ -231,7 +237,8 @@ class _PlaceShape:
         broad = 1 / LOG_SIZES
         total = solid.sum() - solid
         density = (kernel @ solid + 3 * broad) / (total + 3)
-        return np.asarray(np.log(density / broad))
+        # The width of a place that only cut boxes show was filled in.
+        return np.asarray(np.where(self.boxes > 0, np.log(density / broad), 0.0))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -251,7 +258,8 @@ class _Likeness:
     def log_ratio(self, probability: FloatArray) -> FloatArray:
         """(j,) log ratio of score and lower edge under vehicle and stray box; bounded, and 0 while the train has few vehicles.
 
-        Detectors are not calibrated, so a score is taken by its rank ``u`` among the train's vehicles: those are uniform in ``u`` by
+        Detectors are not calibrated, so a score is taken by its rank ``u`` among the train's vehicles: those are uniform
+        in ``u`` by
         construction, while stray boxes crowd near the threshold, density ``2 (1 - u)``. Vehicles stand on decks of much the same
         height; stray boxes end anywhere within about two heights.
         """
@@ -296,8 +304,8 @@ class _Gaps:
     def _log_density(self, gap_px: FloatArray, own: list[tuple[FloatArray, Bools, float]]) -> FloatArray:
         """Log density per px: a kernel estimate from the train's gaps and the broad rest.
 
-        ``own`` are gaps that stand among the train's because the place in question does (sign -1), or would without it (+1): a place is
-        no evidence for itself.
+        ``own`` are gaps that stand among the train's because the place in question does (sign -1), or would without it
+        (+1): a place is no evidence for itself.
         """
         total = self._kernel(gap_px[:, None], self.gaps_px[None, :]).sum(axis=1)
         m = np.full(len(gap_px), float(len(self.gaps_px)))
@@ -335,7 +343,7 @@ def _neighbours(believed: Bools) -> tuple[Ints, Ints]:
 
 
 def _free_share(clusters: Clusters, firm: Ints, typical_px: float) -> float:
-    """Share of all false boxes that make a place of their own, since no vehicle absorbs them: over a grid of centres and widths."""
+    """Share of all false boxes, over a grid of centres and widths, that no vehicle absorbs."""
     first, last = float(np.min(clusters.s0_px)), float(np.max(clusters.s1_px))
     centre = (first + (last - first) * (np.arange(200) + 0.5) / 200)[:, None]
     s0, s1 = clusters.s0_px[firm], clusters.s1_px[firm]

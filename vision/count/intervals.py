@@ -22,7 +22,8 @@ UNSEEN_SHAPE = 1.5
 
 
 def with_unseen(pmf: FloatArray, mean: float) -> FloatArray:
-    """The distribution with further vehicles added, Poisson with a Gamma distributed ``mean``: negative binomial, shape r, mean m.
+    """The distribution with further vehicles added, Poisson with a Gamma distributed ``mean``: negative binomial, shape r,
+    mean m.
 
     ``P(n) = C(n + r - 1, n) (m / (m + r))^n (r / (m + r))^r``, up to where its tail is below about 1e-4.
     """

@@ -1,7 +1,8 @@
 """Detections that are not on the train: beside its rows, or moving with something else.
 
-A vehicle on the train keeps its place in ``x - D(t)``. One parked before the tracks keeps its place in ``x - B(t)``, the background's
-coordinate, and a caption or a mark on the lens in ``x`` itself; along the train each of those smears into a row of weak places.
+A vehicle on the train keeps its place in ``x - D(t)``. One parked before the tracks keeps its place in ``x - B(t)``, the
+background's coordinate, and a caption or a mark on the lens in ``x`` itself; along the train each of those smears into a
+row of weak places.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def outside_band(sightings: Sightings, band_y_px: tuple[float, float]) -> Bools:
 def moves_with(sightings: Sightings, table: LookTable, other_px: FloatArray) -> Bools:
     """(n,) whether a box belongs to a thing that is fixed to another layer with displacement ``other_px`` (m,).
 
-    A place in the other layer must be tight and seen in most looks, and most of its boxes must be weak places along the train. The last
-    condition keeps look-alikes that step by exactly one pitch between looks: they keep one column of the picture as well.
+    A place in the other layer must be tight and seen in most looks, and most of its boxes must be weak places along the
+    train. The last condition keeps look-alikes that step by exactly one pitch between looks: they keep one column of the
+    picture as well.
     """
     none = np.zeros(len(sightings), bool)
     typical_px = typical_width_px(sightings)
@@ -68,7 +70,7 @@ def moves_with(sightings: Sightings, table: LookTable, other_px: FloatArray) -> 
 
 
 def _scatter(s: Sightings, places: Clusters) -> tuple[FloatArray, FloatArray, Ints]:
-    """For each sighting its distance from the middle of its place, that place's scatter (robust, pixels), and the place's label."""
+    """For each sighting its distance from the middle of its place, that place's robust scatter (pixels), and its label."""
     label = np.where(places.of >= 0, places.of, len(places))
     off_px = np.abs(s.centre_px - group_median(s.centre_px, label, len(places) + 1)[label])
     return off_px, 1.4826 * group_median(off_px, label, len(places) + 1)[label], label

@@ -1,8 +1,8 @@
 """The error of registration that a look's vehicles have in common.
 
 Let vehicle ``j`` stand at ``c_j`` and let look ``i`` see it at ``c_j + o_i + noise``. The common offset ``o_i`` is shake that the
-registration missed, or slow drift. Medians alternate between the ``c_j`` and the ``o_i`` (a two-way median polish, Tukey 1977): robust
-against a false box, and bounded far below half a pitch, so that no look can slip onto the neighbouring vehicle.
+registration missed, or slow drift. Medians alternate between the ``c_j`` and the ``o_i`` (a two-way median polish, Tukey
+1977): robust against a false box, and bounded far below half a pitch, so that no look can slip onto the neighbouring vehicle.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ class _Fate:
             counts = [int(np.count_nonzero(why == code)) for why in self.why]
             times = [look.pts_s for look, n in zip(self.looks, counts, strict=True) if n]
             if times:
-                out.append(Dropped("detection", reason, sum(counts), min(times)))
+                out.append(Dropped("detection", reason, sum(counts), float(min(times))))
         return tuple(out)
 
 
@@ -132,8 +132,8 @@ def count_train(
     Args:
         passage: The train coordinate over time.
         looks: Detector runs, in any order; those outside the passage are left out.
-        class_names: The detector's classes, by ``class_id``. Names that the taxonomy does not know are counted as they are, outside
-            the total.
+        class_names: The detector's classes, by ``class_id``. Names that the taxonomy does not know are counted as they
+            are, outside the total.
         picture_wh_px: Width and height of the upright picture, pixels.
         taxonomy: The class tree.
         config: Thresholds.
@@ -208,8 +208,9 @@ def _registered(s: Sightings, table: LookTable) -> tuple[Sightings, LookTable, C
 def _head_px(passage: Passage, table: LookTable, places: Clusters) -> tuple[float, int]:
     """The train coordinate that positions are measured from, and the sign of positions along ``s``.
 
-    A train that moves right comes in at the left edge with its head, the largest ``s``: ``s_head = view_left - D(start)``. Where the head
-    was not seen, the place first visible stands in for it. Places beyond it (the start is known to a frame only) move it out.
+    A train that moves right comes in at the left edge with its head, the largest ``s``: ``s_head = view_left - D(start)``.
+    Where the head was not seen, the place first visible stands in for it. Places beyond it (the start is known to a frame
+    only) move it out.
     """
     start_px = float(passage.displacement_at(passage.start_s))
     first, last = table.view_px
@@ -258,7 +259,7 @@ def _vehicles(
                 looks=hits,
                 opportunities=max(hits, round(float(chances.looks[j] + chances.part_looks[j]))),
                 pts=look.pts,
-                pts_s=look.pts_s,
+                pts_s=float(look.pts_s),
                 xyxy_px=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
             )
         )
@@ -286,8 +287,8 @@ def _counts(
 ) -> tuple[dict[str, Interval], Interval]:
     """Intervals of each reported class and of all military vehicles.
 
-    A place adds ``P(it exists) * P(its class is c)`` to class ``c``; the number is then Poisson-binomial, plus the expected vehicles that
-    no look saw, shared out like the seen ones.
+    A place adds ``P(it exists) * P(its class is c)`` to class ``c``; the number is then Poisson-binomial, plus the
+    expected vehicles that no look saw, shared out like the seen ones.
     """
     real = existence.probability
     military_of = dict(zip(names.names, names.military, strict=True))
