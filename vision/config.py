@@ -28,8 +28,8 @@ class VideoConfig(_Section):
         threads: Decoder threads; 0 lets FFmpeg choose.
     """
 
-    max_corrupt_in_a_row: int = Field(60, ge=1)
-    threads: int = Field(0, ge=0)
+    max_corrupt_in_a_row: int = Field(default=60, ge=1)
+    threads: int = Field(default=0, ge=0)
 
 
 class MotionConfig(_Section):
@@ -43,11 +43,11 @@ class MotionConfig(_Section):
         px_per_m: Scale at the train, full-frame pixels per metre, where the person knows it.
     """
 
-    width_px: int = Field(320, ge=64, le=1920)
-    bands: int = Field(12, ge=3, le=64)
-    min_passage_s: float = Field(0.7, gt=0)
-    min_advance_views: float = Field(0.5, gt=0)
-    px_per_m: float | None = Field(None, gt=0)
+    width_px: int = Field(default=320, ge=64, le=1920)
+    bands: int = Field(default=12, ge=3, le=64)
+    min_passage_s: float = Field(default=0.7, gt=0)
+    min_advance_views: float = Field(default=0.5, gt=0)
+    px_per_m: float | None = Field(default=None, gt=0)
 
 
 class DetectConfig(_Section):
@@ -65,13 +65,13 @@ class DetectConfig(_Section):
     """
 
     weights: str = "default"
-    backend: str = Field("auto", pattern="^(auto|openvino|ultralytics)$")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?|gpu)$")
+    backend: str = Field(default="auto", pattern="^(auto|openvino|ultralytics)$")
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?|gpu)$")
     min_score: Fraction01 = 0.25
-    batch: int = Field(4, ge=1, le=256)
-    looks_per_view: float = Field(8.0, gt=0)
-    max_looks_s: float = Field(30.0, gt=0)
-    still_interval_s: float = Field(2.0, gt=0)
+    batch: int = Field(default=4, ge=1, le=256)
+    looks_per_view: float = Field(default=8.0, gt=0)
+    max_looks_s: float = Field(default=30.0, gt=0)
+    still_interval_s: float = Field(default=2.0, gt=0)
 
 
 class CountConfig(_Section):

@@ -75,8 +75,9 @@ def build_strip(passage: Passage, looks: Sequence[LookPicture], *, frame_width_p
     scale = columns / frame_width_px
     top, bottom = _rows(passage, rows, scale)
     shift = np.array([passage.displacement_at(look.pts_s) for look in inside]) * scale
-    edge = columns * _EDGE_SHARE
-    left, right = -shift + edge, -shift + columns - edge
+    first_column, last_column = (edge * scale for edge in passage.view_x_px)
+    edge = (last_column - first_column) * _EDGE_SHARE
+    left, right = -shift + first_column + edge, -shift + last_column - edge
     start, length = float(left.min()), int(min(right.max() - left.min(), _MAX_LENGTH_PX))
     strip = np.zeros((bottom - top, max(length, 1), 3), np.uint8)
     cache: dict[int, NDArray[np.uint8]] = {}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import zipfile
 from pathlib import Path
 
-from vision.motion.strip import Strip, build_strip
-from vision.run.crops import jpeg
+from vision.motion.strip import build_strip
 from vision.run.observe import Observed, crop_key
 from vision.run.store import RunFolder, atomic_write
-from vision.run.tables import crop_name, strip_path, train_ids
+from vision.run.strips import save_strip
+from vision.run.tables import crop_name, train_ids
 from vision.types import Train, VideoResult
-
-_STRIP_JPEG_QUALITY = 88
 
 
 def crops_archive(run: RunFolder, sha256: str) -> Path:
@@ -23,8 +20,14 @@ def crops_archive(run: RunFolder, sha256: str) -> Path:
     return run.path / "raw" / f"{sha256[:16]}.zip"
 
 
-def write_evidence(run: RunFolder, observed: Observed, result: VideoResult) -> None:
+def write_evidence(run: RunFolder, observed: Observed, result: VideoResult, *, px_per_m: float | None = None) -> None:
     """Write the strips of a video's trains, all its crops as one archive, and each vehicle's crop as a file.
+
+    Args:
+        run: The run folder, locked for writing.
+        observed: Looks, pictures and crops of the video.
+        result: What was counted in it.
+        px_per_m: Scale at the train, full-frame pixels per metre, where it is known.
 
     Raises:
         OutputError: The run folder cannot be written.
@@ -33,22 +36,12 @@ def write_evidence(run: RunFolder, observed: Observed, result: VideoResult) -> N
     for train_id, train in zip(train_ids(result), result.trains, strict=True):
         strip = build_strip(train.passage, observed.frames, frame_width_px=observed.raw.record.width_px)
         if strip is not None:
-            _write_strip(run, train_id, strip)
+            save_strip(run, train_id, strip, px_per_m=px_per_m)
     write_crops(run, result)
-
-
-def _write_strip(run: RunFolder, train_id: str, strip: Strip) -> None:
-    """The strip as a picture, and beside it where it lies along the train, so that anyone can draw on it."""
-    path = run.path / strip_path(train_id)
-    path.parent.mkdir(exist_ok=True)
-    atomic_write(path, jpeg(strip.picture, quality=_STRIP_JPEG_QUALITY))
-    place = {"origin_px": round(strip.origin_px, 3), "scale": round(strip.scale, 6), "top_px": round(strip.top_px, 3)}
-    atomic_write(path.with_suffix(".json"), json.dumps(place).encode())
 
 
 def _write_archive(run: RunFolder, observed: Observed, sha256: str) -> None:
     """All crops in one zip: thousands of small files would be slow to copy."""
-
     path = crops_archive(run, sha256)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".flatcar-") as scratch:
         whole = Path(scratch) / path.name

@@ -10,7 +10,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -27,13 +27,14 @@ from vision.run.crops import JPEG_QUALITY, cut, jpeg
 from vision.run.looking import LookScheduler, merge_tiles, tiles_for
 from vision.run.store import RawVideo
 from vision.types import Dropped, Look, Passage, Shot, VideoRecord
-from vision.video import Frame, ShotSplitter, VideoReader, default_shot_detector
+from vision.video import Frame, ShotSplitter, StaticOverlays, VideoReader
 
 _WAITING_BATCHES = 2
 _STRIP_FRAME_WIDTH_PX = 640
 _STRIP_JPEG_QUALITY = 88
 _PROGRESS_EVERY_FRAMES = 25
 _CUT_COHERENCE = 0.25
+_OVERLAY_INTERVAL_S = 0.5
 
 Progress = Callable[[float], None]
 """Called with the seconds of video done so far."""
@@ -150,24 +151,24 @@ def _observe(reader: VideoReader, detector: Detector, config: Config, spool: Pic
     record = reader.record
     meter = MotionMeter(frame_width_px=record.width_px, frame_height_px=record.height_px, config=config.motion)
     scheduler = LookScheduler(config.detect, width_px=record.width_px)
-    shot_detector = default_shot_detector()
-    cuts: list[int] = []
+    splitter = ShotSplitter()
+    overlays = _ShotOverlays()
     with _LookQueue(detector, record, config.detect.batch, spool) as queue:
         for count, frame in enumerate(reader):
             luma = frame.luma(config.motion.width_px)
             speed_px_s = meter.push(luma, frame.pts_s)
-            cut_here = shot_detector.push(luma, frame.pts_s)
-            if cut_here:
-                cuts.append(count)
-            if scheduler.due(frame.pts_s, speed_px_s, cut=cut_here and meter.last_coherence < _CUT_COHERENCE):
+            cut = splitter.push(luma, frame.pts_s) and meter.last_coherence < _CUT_COHERENCE
+            overlays.push(luma, frame.pts_s, cut=cut)
+            if scheduler.due(frame.pts_s, speed_px_s, cut=cut):
                 queue.look_at(frame)
             if progress is not None and count % _PROGRESS_EVERY_FRAMES == 0:
                 progress(frame.pts_s)
         looks = queue.finish()
     series = meter.finish()
-    shots = ShotSplitter(series.pts_s).confirm(cuts, series.coherence)
+    shots = splitter.confirm(coherence=series.coherence)
     passages, dropped = find_passages(series, shots, config.motion)
     passages.extend(_standing(series, shots, passages, looks))
+    passages = [replace(passage, view_x_px=overlays.view_x_px(passage, series.scale)) for passage in passages]
     return Observed(
         raw=RawVideo(
             record,
@@ -182,6 +183,28 @@ def _observe(reader: VideoReader, detector: Detector, config: Config, spool: Pic
         frames=tuple(LookFrame(look.pts_s, f"frame-{look.pts}", spool) for look in looks),
         crops=spool,
     )
+
+
+class _ShotOverlays:
+    """Bars around the picture, shot by shot: what lies behind a side bar is never in view."""
+
+    def __init__(self) -> None:
+        self._shots: list[tuple[float, StaticOverlays]] = []
+        self._last_s = -np.inf
+
+    def push(self, luma: NDArray[np.uint8], pts_s: float, *, cut: bool) -> None:
+        if cut or not self._shots:
+            self._shots.append((pts_s, StaticOverlays()))
+        elif pts_s - self._last_s < _OVERLAY_INTERVAL_S:
+            return
+        self._shots[-1][1].push(luma)
+        self._last_s = pts_s
+
+    def view_x_px(self, passage: Passage, scale: float) -> tuple[float, float]:
+        """First and last column of the full frame that the picture fills during a passage."""
+        within = [overlays for start_s, overlays in self._shots if start_s <= passage.start_s + _OVERLAY_INTERVAL_S]
+        x0, _, x1, _ = within[-1].result().content_xyxy
+        return x0 * scale, x1 * scale
 
 
 def _standing(series: MotionSeries, shots: Sequence[Shot], passages: Sequence[Passage], looks: Sequence[Look]) -> list[Passage]:

@@ -162,7 +162,7 @@ def _observe_and_count(
     try:
         result = count_video(observed.raw, duration_s=observed.duration_s, config=config, taxonomy=taxonomy)
         save_raw(run, observed.raw)
-        write_evidence(run, observed, result)
+        write_evidence(run, observed, result, px_per_m=config.motion.px_per_m)
         return result
     finally:
         observed.close()
