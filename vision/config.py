@@ -116,12 +116,15 @@ class Config(BaseSettings):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_config(toml_path: Path | None = None, flags: dict[str, dict[str, Any]] | None = None) -> Config:
+def load_config(
+    toml_path: Path | None = None, flags: dict[str, dict[str, Any]] | None = None, *, base: dict[str, Any] | None = None
+) -> Config:
     """Settings from a TOML file (optional), the environment and the command line's flags, the later ones winning.
 
     Args:
         toml_path: A file with tables ``[video]``, ``[motion]``, ``[detect]``, ``[count]``.
         flags: ``{"detect": {"weights": "x"}}``: values given on the command line; None values are left out.
+        base: What to start from instead of the defaults: the settings of an earlier run.
 
     Raises:
         ConfigError: The file cannot be read, or a setting is unknown, malformed or out of range.
@@ -137,7 +140,7 @@ def load_config(toml_path: Path | None = None, flags: dict[str, dict[str, Any]] 
     given = {name: {k: v for k, v in section.items() if v is not None} for name, section in (flags or {}).items()}
     try:
         from_environment = Config().model_dump(exclude_unset=True)
-        return Config(**_merged(from_file, from_environment, given))
+        return Config(**_merged(base or {}, from_file, from_environment, given))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

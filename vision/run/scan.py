@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from vision import __version__
-from vision.config import Config
+from vision.config import Config, load_config
 from vision.detect import Detector, build_detector
 from vision.errors import FlatcarError, OutputError
 from vision.run.counting import count_video
@@ -128,12 +130,18 @@ def _scan_one(
     try:
         record = probe(row.path)
         result = _known(record, row, run, ledger) or _observe_and_count(record, run, detector, config, taxonomy, reporter)
-    except OutputError:
+    except OutputError as error:
+        error.exit_code = 1  # the run had begun; what it wrote so far is kept
         raise
     except FlatcarError as error:
         result = _failed(row.path, record, error.reason, str(error))
     except MemoryError:
         result = _failed(row.path, record, "out_of_memory", "the picture is too large for this machine's memory")
+    except Exception as error:
+        if os.environ.get("FLATCAR_DEBUG"):
+            raise
+        # A fault of ours on one video must not cost the others.
+        result = _failed(row.path, record, "internal", f"{type(error).__name__}: {error}")
     write_result(run, result)
     ledger.finish(row, result)
     return result
@@ -196,6 +204,19 @@ def count_again(run_dir: Path, *, config: Config) -> ScanSummary:
         results = load_results(run, ledger.rows())
         write_tables(run, results, find_evidence(run, results))
         return ScanSummary(run_dir, tuple(results))
+
+
+def settings_of(run_dir: Path, toml_path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:
+    """The settings a run was scanned with, under a settings file and the command line's flags.
+
+    Raises:
+        OutputError: It is no run.
+        ConfigError: A setting is unknown, malformed or out of range.
+    """
+    with Ledger.open(run_dir, create=False) as ledger:
+        runs = ledger.runs()
+    scanned_with = json.loads(runs[-1].config_json) if runs else {}
+    return load_config(toml_path, flags, base=scanned_with)
 
 
 def _existing(run_dir: Path) -> Path:
