@@ -1,6 +1,6 @@
-"""What a test needs beyond the core, by its marker: skipped where that is missing, unless ``FLATCAR_REQUIRE`` says it must not be.
+"""What a test needs beyond the core, by its marker: skipped where that is missing, unless ``FLATCAR_REQUIRE`` forbids it.
 
-``FLATCAR_REQUIRE=torch,train,browser`` turns each skip for want of these into a failure: so that a green run means that they ran.
+``FLATCAR_REQUIRE=torch,train,browser`` turns each skip for want of these into a failure: so a green run means that they ran.
 """
 
 from __future__ import annotations
