@@ -11,11 +11,14 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 import vision
+from vision.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -139,3 +142,34 @@ def test_the_wheel_holds_what_is_read_at_run_time(tmp_path: Path) -> None:
                     assert hashlib.sha256(shipped).hexdigest() == file["sha256"], file["path"]
         assert any(name.endswith("licenses/LICENSE") for name in names)
         assert not any(name.split("/")[0] in {"tests", "samples", "scripts"} for name in names)
+
+
+def commands(command: click.Command, path: str = "flatcar") -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from commands(below, f"{path} {name}")
+
+
+def test_every_command_and_option_is_documented() -> None:
+    silent = []
+    for path, command in commands(main):
+        silent += [] if command.help else [path]
+        options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+        silent += [f"{path} {option.opts[0]}" for option in options if not option.help]
+    assert silent == []
+
+
+def test_generated_pages_are_up_to_date() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "docs"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    broken = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.name}: {target}")
+    assert broken == []
