@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from vision.errors import ConfigError
+
+_SEE = "see docs/settings.md for names and ranges"
 
 Fraction01 = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # An infinite number would not come back from the JSON in which a run keeps its settings.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class VideoConfig(_Section):
@@ -134,9 +137,11 @@ def load_config(
         try:
             from_file = tomllib.loads(toml_path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigError(f"cannot read the settings file {toml_path}: {error.strerror}") from error
+            raise ConfigError(
+                f"cannot read the settings file {toml_path}: {error.strerror}", hint="check the spelling"
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{toml_path} is not valid TOML: {error}") from error
+            raise ConfigError(f"{toml_path} is not valid TOML: {error}", hint="see docs/settings.md for an example") from error
     given = {name: {k: v for k, v in section.items() if v is not None} for name, section in (flags or {}).items()}
     try:
         from_environment = Config().model_dump(exclude_unset=True)
@@ -144,7 +149,9 @@ def load_config(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"setting {where!r} is not usable: {first['msg']}", hint="see docs/settings.md for names and ranges") from error
+        raise ConfigError(f"setting {where!r} is not usable: {first['msg']}", hint=_SEE) from error
+    except SettingsError as error:
+        raise ConfigError(f"a FLATCAR_ variable is not usable: {error}", hint=_SEE) from error
 
 
 def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
@@ -152,5 +159,8 @@ def _merged(*layers: dict[str, Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for layer in layers:
         for name, section in layer.items():
-            merged[name] = {**merged.get(name, {}), **section} if isinstance(section, dict) else section
+            lower = merged.get(name, {})
+            # A section that is no table stays: the settings say what is wrong with it.
+            if isinstance(lower, dict):
+                merged[name] = {**lower, **section} if isinstance(section, dict) else section
     return merged
