@@ -37,6 +37,9 @@ _NOISE_FLOOR = 0.02
 _ABSOLUTE_FLOOR = 400.0  # power of a row that holds nothing but noise of about one grey level
 _PEAK_GAP_PX = 3
 _MAX_ROW_SHIFT = 12
+_PROFILE_COLUMNS = 32
+_THREE = np.arange(3)
+_NEAR = np.arange(-_PEAK_GAP_PX, _PEAK_GAP_PX + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class BandPeaks:
     @property
     def coherence(self) -> float:
         """How far this frame is the anchor moved: median over bands of the summed responses, in [0, 1]."""
-        return float(np.clip(np.median(self.response.sum(axis=1)), 0.0, 1.0))
+        per_band = sorted(self.response.sum(axis=1).tolist())
+        return min(per_band[len(per_band) // 2], 1.0)
 
 
 class Spectrum:
@@ -67,11 +71,11 @@ class Spectrum:
 
     Attributes:
         rows: (rows, frequencies) complex64, spectra of the horizontal gradient, low frequencies only.
-        columns: Spectra down the columns, for the camera's up and down.
+        columns: Spectra down the columns, for the camera's up and down; column_power is their summed power.
         width_px: Columns of the picture.
     """
 
-    __slots__ = ("columns", "rows", "width_px")
+    __slots__ = ("column_power", "columns", "rows", "width_px")
 
     def __init__(self, luma: NDArray[np.uint8]) -> None:
         grey = luma.astype(np.float32)
@@ -79,8 +83,9 @@ class Spectrum:
         gradient = np.zeros_like(grey)
         np.subtract(grey[:, 2:], grey[:, :-2], out=gradient[:, 1:-1])
         gradient *= _taper(self.width_px)
-        self.rows = fft.rfft(gradient, axis=1)[:, : _kept_frequencies(self.width_px)]
+        self.rows = np.ascontiguousarray(fft.rfft(gradient, axis=1)[:, : _kept_frequencies(self.width_px)])
         self.columns = _row_profile(grey)
+        self.column_power = _power(self.columns).sum(axis=0)
 
 
 @cache
@@ -94,7 +99,8 @@ def _low_pass(width_px: int) -> NDArray[np.float32]:
     frequency = np.arange(_kept_frequencies(width_px), dtype=np.float32) / width_px
     weight = np.exp(-0.5 * (frequency / _LOW_PASS_CYCLES_PX) ** 2).astype(np.float32)
     weight[0] = 0.0
-    return np.asarray(weight, dtype=np.float32)
+    # Scaled so that a perfect match has height 1 after the inverse transform.
+    return np.asarray(weight * (width_px / (2.0 * weight.sum())), dtype=np.float32)
 
 
 @cache
@@ -109,17 +115,24 @@ def _taper(width_px: int) -> NDArray[np.float32]:
 
 
 def _row_profile(grey: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """Spectra down the columns of a narrow version: enough to see the camera's up and down."""
-    narrow = cv2.resize(grey, (40, grey.shape[0]), interpolation=cv2.INTER_AREA)
-    gradient = np.diff(narrow, axis=0)
-    return np.asarray(fft.rfft(gradient, axis=0))
+    """Spectra down the columns of a narrow version, (columns, frequencies): enough to see the camera's up and down."""
+    narrow = np.ascontiguousarray(cv2.resize(grey, (_PROFILE_COLUMNS, grey.shape[0]), interpolation=cv2.INTER_AREA).T)
+    gradient = np.diff(narrow, axis=1)
+    return np.asarray(fft.rfft(gradient, n=_profile_length(grey.shape[0]), axis=1))
 
 
-def _row_shift(now: NDArray[np.complex64], anchor: NDArray[np.complex64], rows: int) -> int:
+@cache
+def _profile_length(rows: int) -> int:
+    """A length that transforms fast, with room for the largest shift so that the ends do not meet."""
+    return int(fft.next_fast_len(rows - 1 + _MAX_ROW_SHIFT, real=True))
+
+
+def _row_shift(now: Spectrum, anchor: Spectrum) -> int:
     """Whole rows by which the picture moved down, 0 when in doubt."""
-    cross = (now * np.conj(anchor)).sum(axis=1)
-    power = np.sqrt((np.abs(now) ** 2).sum(axis=1) * (np.abs(anchor) ** 2).sum(axis=1))
-    curve = fft.irfft(cross / (power + _NOISE_FLOOR * (power.mean() + 1e-6)), n=rows - 1)
+    rows = len(now.rows)
+    cross = np.einsum("cf,cf->f", now.columns, np.conj(anchor.columns))
+    power = np.sqrt(now.column_power * anchor.column_power)
+    curve = fft.irfft(cross / (power + _NOISE_FLOOR * (power.mean() + 1e-6)), n=_profile_length(rows))
     near = np.concatenate([curve[-_MAX_ROW_SHIFT:], curve[: _MAX_ROW_SHIFT + 1]])
     best = int(near.argmax())
     return best - _MAX_ROW_SHIFT if near[best] > 1.3 * near[_MAX_ROW_SHIFT] else 0
@@ -140,60 +153,64 @@ def register_bands(
         picture's width. Without ``static`` both are the same.
     """
     rows = now.rows.shape[0]
-    row_shift = _row_shift(now.columns, anchor.columns, rows)
+    row_shift = _row_shift(now, anchor)
     used = rows - abs(row_shift)
     here, there = slice(max(row_shift, 0), max(row_shift, 0) + used), slice(max(-row_shift, 0), max(-row_shift, 0) + used)
-    whole = _peaks(_coherence_curves(now.rows[here], anchor.rows[there], bands, now.width_px), row_shift)
-    if static is None:
-        return whole, whole
-    curves = _coherence_curves(now.rows[here] - static[here], anchor.rows[there] - static[there], bands, now.width_px)
-    return whole, _peaks(curves, row_shift)
+    pairs = [(now.rows[here], anchor.rows[there])]
+    if static is not None:
+        pairs.append((now.rows[here] - static[here], anchor.rows[there] - static[there]))
+    shift, response = _peaks(np.concatenate([_coherence_curves(*pair, bands, now.width_px) for pair in pairs]))
+    whole = BandPeaks(shift[:bands], response[:bands], row_shift)
+    return whole, BandPeaks(shift[-bands:], response[-bands:], row_shift)
 
 
 def _coherence_curves(
     current: NDArray[np.complex64], before: NDArray[np.complex64], bands: int, width_px: int
 ) -> NDArray[np.float32]:
     """Transform of the coherence of each band, (bands, width_px): its height at a shift is the share of the band that moved so."""
-    edges = np.linspace(0, len(current), bands + 2).astype(int)[:-1]
-    cross = _halves_to_bands(np.add.reduceat(current * np.conj(before), edges, axis=0))
-    power = np.sqrt(
-        _halves_to_bands(np.add.reduceat(_power(current), edges, axis=0))
-        * _halves_to_bands(np.add.reduceat(_power(before), edges, axis=0))
-    )
-    floor = _NOISE_FLOOR * power.mean(axis=1, keepdims=True) + _ABSOLUTE_FLOOR * len(current) / bands
-    low_pass = _low_pass(width_px)
-    curves = fft.irfft(cross / (power + floor) * low_pass, n=width_px, axis=1)
-    return np.asarray(curves * (width_px / (2.0 * low_pass.sum())), dtype=np.float32)
+    rows, frequencies = current.shape
+    # Cross spectrum and both powers side by side: one sum over rows serves all. (A matrix product would start threads for nothing.)
+    terms = np.empty((rows, 4 * frequencies), np.float32)
+    terms[:, : 2 * frequencies] = (current * np.conj(before)).view(np.float32)
+    terms[:, 2 * frequencies : 3 * frequencies] = _power(current)
+    terms[:, 3 * frequencies :] = _power(before)
+    halves = np.add.reduceat(terms, _half_bands(rows, bands), axis=0)
+    sums = halves[:-1] + halves[1:]
+    cross = np.ascontiguousarray(sums[:, : 2 * frequencies]).view(np.complex64)
+    power = np.sqrt(sums[:, 2 * frequencies : 3 * frequencies] * sums[:, 3 * frequencies :])
+    floor = _NOISE_FLOOR * power.mean(axis=1, keepdims=True) + _ABSOLUTE_FLOOR * rows / bands
+    return np.asarray(fft.irfft(cross * (_low_pass(width_px) / (power + floor)), n=width_px, axis=1), dtype=np.float32)
+
+
+@cache
+def _half_bands(rows: int, bands: int) -> NDArray[np.int64]:
+    """First row of each half-band; two neighbouring halves make a band, so that bands overlap by half."""
+    return np.linspace(0, rows, bands + 2).astype(np.int64)[:-1]
 
 
 def _power(spectra: NDArray[np.complex64]) -> NDArray[np.float32]:
     return spectra.real**2 + spectra.imag**2
 
 
-def _halves_to_bands(halves: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Sums over half-bands to sums over bands that overlap by half: (bands + 1, n) -> (bands, n)."""
-    return halves[:-1] + halves[1:]  # type: ignore[operator,no-any-return]
-
-
-def _peaks(curves: NDArray[np.float32], row_shift: int) -> BandPeaks:
-    """The highest local maxima of each curve, refined to a fraction of a pixel."""
-    bands, width_px = curves.shape
-    left, right = np.roll(curves, 1, axis=1), np.roll(curves, -1, axis=1)
-    height = np.where((curves >= left) & (curves > right), curves, -1.0)
-    shift = np.zeros((bands, PEAKS_PER_BAND), np.float32)
-    response = np.zeros((bands, PEAKS_PER_BAND), np.float32)
-    index = np.arange(bands)
+def _peaks(curves: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The highest local maxima of each curve, (n, width_px): shifts and heights, (n, peaks), refined to a fraction of a pixel."""
+    n, width_px = curves.shape
+    around = np.empty((n, width_px + 2), np.float32)
+    around[:, 1:-1] = curves
+    around[:, 0], around[:, -1] = curves[:, -1], curves[:, 0]
+    height = np.where((curves >= around[:, :-2]) & (curves > around[:, 2:]), curves, -1.0)
+    shift = np.zeros((n, PEAKS_PER_BAND), np.float32)
+    response = np.zeros((n, PEAKS_PER_BAND), np.float32)
+    index = np.arange(n)
     for rank in range(PEAKS_PER_BAND):
         best = height.argmax(axis=1)
-        top = curves[index, best]
-        below, above = left[index, best], right[index, best]
+        found = height[index, best] > 0
         # The low-pass makes peaks Gaussian: a parabola through the logarithms then finds their middle without a bias towards whole pixels.
-        log_below, log_top, log_above = (np.log(np.maximum(height_, 1e-3)) for height_ in (below, top, above))
-        bend = log_below - 2.0 * log_top + log_above
-        offset = np.where(bend < 0, 0.5 * (log_below - log_above) / np.where(bend < 0, bend, 1.0), 0.0)
+        low, top, high = np.log(np.maximum(around[index[:, None], best[:, None] + _THREE], 1e-3)).T
+        bend = low - 2.0 * top + high
+        offset = np.where(bend < 0, 0.5 * (low - high) / np.where(bend < 0, bend, 1.0), 0.0)
         position = best + np.clip(offset, -0.5, 0.5)
         shift[:, rank] = np.where(position > width_px / 2, position - width_px, position)
-        response[:, rank] = np.clip(np.where(height[index, best] > 0, top, 0.0), 0.0, 1.0)
-        for step in range(-_PEAK_GAP_PX, _PEAK_GAP_PX + 1):
-            height[index, (best + step) % width_px] = -1.0
-    return BandPeaks(shift, response, row_shift)
+        response[:, rank] = np.where(found, np.clip(curves[index, best], 0.0, 1.0), 0.0)
+        height[index[:, None], (best[:, None] + _NEAR) % width_px] = -1.0
+    return shift, response

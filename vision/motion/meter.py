@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -179,25 +180,25 @@ class MotionMeter:
 
     def _anchor_is_stale(self, whole: BandPeaks, moving: BandPeaks, index: int) -> bool:
         """A new anchor is due once anything has moved far from it, it is old, or it no longer resembles the frame."""
-        moved = np.abs(np.concatenate([p.shift_px[p.response > _SUPPORTED] for p in (whole, moving)]))
         return (
             index - self._anchor_index >= _ANCHOR_MAX_AGE
+            or any(bool(((np.abs(p.shift_px) > _ANCHOR_MAX_SHIFT_PX) & (p.response > _SUPPORTED)).any()) for p in (whole, moving))
             or whole.coherence < 2 * _LOST_COHERENCE
-            or (moved.size > 0 and float(moved.max()) > _ANCHOR_MAX_SHIFT_PX)
         )
 
     def _speed_now(self, peaks: BandPeaks, anchor_index: int, index: int) -> float:
         if anchor_index < index:
             elapsed_s = max(self._pts_s[index] - self._pts_s[anchor_index], 1e-3)
             self._speeds.append(_fastest_layer_px(peaks) / elapsed_s)
-        return float(np.median(self._speeds)) * self._frame_wh_px[0] / self._width_px if self._speeds else 0.0
+        middle = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else 0.0
+        return middle * self._frame_wh_px[0] / self._width_px
 
 
 def _mean_difference(luma: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
-    """Mean absolute difference, grey levels, over every second row: enough to know a repeat."""
+    """Mean absolute difference, grey levels."""
     if luma.shape != before.shape:
         return 255.0
-    return float(np.abs(luma[::2].astype(np.int16) - before[::2]).mean())
+    return float(cv2.norm(luma, before, cv2.NORM_L1)) / luma.size
 
 
 def _no_peaks(bands: int) -> BandPeaks:

@@ -40,7 +40,7 @@ class ShotDetector(Protocol):
 
 
 class LumaShots:
-    """Own detector, about 0.05 ms a frame: most of the picture's columns change their pattern, and suddenly so.
+    """Own detector: most of the picture's columns change their pattern, and suddenly so.
 
     The picture is averaged into a grid of 24 by 16 blocks. Between two frames the change of a block is its difference less the
     median difference of all blocks: what only gets brighter does not count. A column's change is the mean over its blocks, and
@@ -215,11 +215,24 @@ _BLACK = 24.0
 
 
 def _grid(luma: Grey) -> _Grid:
+    rows, columns = luma.shape
+    if columns >= 4 * _GRID_COLUMNS and rows >= 4 * _GRID_ROWS:
+        # Averaging whole blocks of four first is twice as fast as one odd factor.
+        luma = np.asarray(cv2.resize(luma, (columns // 4, rows // 4), interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(luma, (_GRID_COLUMNS, _GRID_ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _second_largest(values: Sequence[float]) -> float:
     return sorted(values)[-2] if len(values) > 1 else 0.0
+
+
+def _quantile(values: NDArray[np.float32], share: float) -> float:
+    """As numpy's, between neighbours in proportion, at a fifth of its cost on a few hundred values."""
+    place = share * (len(values) - 1)
+    below = int(place)
+    above = min(below + 1, len(values) - 1)
+    ordered = np.partition(values, (below, above))
+    return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
 def change_of(before: _Grid, now: _Grid) -> float:
@@ -229,9 +242,9 @@ def change_of(before: _Grid, now: _Grid) -> float:
     if not columns.any():
         return 0.0
     difference = now - before
-    changed = np.where(lit, np.abs(difference - np.median(difference[lit])), 0.0)
+    changed = np.where(lit, np.abs(difference - _quantile(difference[lit], 0.5)), 0.0)
     per_column = changed.sum(axis=0)[columns > 0] / columns[columns > 0]
-    return float(np.quantile(per_column, 0.2))
+    return _quantile(per_column, 0.2)
 
 
 def _looks_like(before: _Grid, now: _Grid) -> bool:
