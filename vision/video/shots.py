@@ -63,9 +63,10 @@ class LumaShots:
     def push(self, luma: Grey, pts_s: float) -> bool:
         grid = _grid(luma)
         last, self._last = self._last, grid
-        if last is None:
-            return False
-        change = change_of(last, grid)
+        return last is not None and self.judge(change_of(last, grid), pts_s)
+
+    def judge(self, change: float, pts_s: float) -> bool:
+        """``push`` for a caller that has worked out the frame's ``change_of`` itself; the first frame has none and is not judged."""
         while self._recent and self._recent[0][0] < pts_s - 1.0:
             self._recent.popleft()
         usual = _second_largest([value for _, value in self._recent])
@@ -135,8 +136,12 @@ class ShotSplitter:
         index = len(self._pts_s)
         self._pts_s.append(pts_s)
         grid = _grid(luma)
-        self._change.append(change_of(self._last, grid) if self._last is not None else 0.0)
-        proposed = self._detector.push(luma, pts_s)
+        change = change_of(self._last, grid) if self._last is not None else 0.0
+        self._change.append(change)
+        if isinstance(self._detector, LumaShots):
+            proposed = self._last is not None and self._detector.judge(change, pts_s)
+        else:
+            proposed = self._detector.push(luma, pts_s)
         self._before = [item for item in self._before if pts_s - item[1] <= self._RETURN_S]
         for position, (first, _, before) in enumerate(self._before):
             if _looks_like(before, grid):
@@ -215,10 +220,6 @@ _BLACK = 24.0
 
 
 def _grid(luma: Grey) -> _Grid:
-    rows, columns = luma.shape
-    if columns >= 4 * _GRID_COLUMNS and rows >= 4 * _GRID_ROWS:
-        # Averaging whole blocks of four first is twice as fast as one odd factor.
-        luma = np.asarray(cv2.resize(luma, (columns // 4, rows // 4), interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(luma, (_GRID_COLUMNS, _GRID_ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
