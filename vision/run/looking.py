@@ -17,6 +17,7 @@ _LONGEST_STILL_FACTOR = 8.0
 _TALLER_THAN_INPUT = 1.35
 _TILE_OVERLAP = 0.25
 _SAME_OBJECT_SHARE = 0.6
+_EDGE_PX = 2.0
 
 
 class LookScheduler:
@@ -71,8 +72,8 @@ class Tile:
 def tiles_for(width_px: int, height_px: int, input_hw: tuple[int, int]) -> tuple[Tile, ...]:
     """Tiles of a frame for a detector with the given input size.
 
-    A wide frame is one tile. A tall one (a telephone held upright) would lose most of its pixels in a wide input, so it is cut into
-    overlapping tiles of the input's shape.
+    A wide frame is one tile. A tall one (a telephone held upright) would lose most of its pixels in a wide input, so it is
+    cut into overlapping tiles of the input's shape.
     """
     tile_px = width_px * input_hw[0] / input_hw[1]
     if height_px <= _TALLER_THAN_INPUT * tile_px:
@@ -83,7 +84,11 @@ def tiles_for(width_px: int, height_px: int, input_hw: tuple[int, int]) -> tuple
 
 
 def merge_tiles(tiles: Sequence[Tile], found: Sequence[Detections]) -> Detections:
-    """Detections of all tiles on the full frame; an object seen by two tiles is kept once, as its highest score has it."""
+    """Detections of all tiles on the full frame; an object seen by two tiles is kept once.
+
+    A box that a tile's edge cuts gives way to one that none cuts, whatever their scores: two cut ends of one vehicle would else
+    both outlive the whole. Among the others the higher score stays.
+    """
     moved = [d.shifted(x_px=0.0, y_px=float(tile.y0_px)) for tile, d in zip(tiles, found, strict=True)]
     everything = Detections(
         np.concatenate([d.xyxy_px for d in moved]),
@@ -92,12 +97,24 @@ def merge_tiles(tiles: Sequence[Tile], found: Sequence[Detections]) -> Detection
     )
     if len(tiles) == 1:
         return everything
-    order = np.argsort(-everything.score, kind="stable")
+    order = np.lexsort((-everything.score, _at_inner_edge(tiles, found)))
     kept: list[int] = []
     for i in order:
         if not any(_overlap_share(everything.xyxy_px[i], everything.xyxy_px[k]) > _SAME_OBJECT_SHARE for k in kept):
             kept.append(int(i))
     return everything[np.array(kept, dtype=np.int64)]
+
+
+def _at_inner_edge(tiles: Sequence[Tile], found: Sequence[Detections]) -> NDArray[np.bool_]:
+    """For all detections, whether they end where their tile ends and the frame goes on."""
+    last_px = max(tile.y1_px for tile in tiles)
+    parts = []
+    for tile, detections in zip(tiles, found, strict=True):
+        top_px, bottom_px = detections.xyxy_px[:, 1], detections.xyxy_px[:, 3]
+        cut_above = (top_px <= _EDGE_PX) & (tile.y0_px > 0)
+        cut_below = (bottom_px >= tile.y1_px - tile.y0_px - _EDGE_PX) & (tile.y1_px < last_px)
+        parts.append(cut_above | cut_below)
+    return np.concatenate(parts)
 
 
 def _overlap_share(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
