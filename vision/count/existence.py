@@ -39,6 +39,9 @@ CUT_STRAY = 2.0
 FALSE_SHARE = 0.02
 """Before the data: this share of the boxes is false."""
 
+FALSE_PER_LOOK = 0.05
+"""And at least so many boxes per look, whatever the train carries: on a civil train every box is false."""
+
 RATE_GRID = np.array([0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
 MIN_RATE = 0.1
 """What is seen in fewer looks cannot be told from chance; vehicles are not sought below."""
@@ -130,8 +133,9 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
 
     looks_right = _Likeness.of(s, clusters)
     view_px = table.view_px[1] - table.view_px[0]
-    look_px = float(np.sum(table.weight)) * view_px
-    false_prior = FALSE_SHARE * max(float(np.sum(hits)), 1.0) / look_px
+    looks = float(np.sum(table.weight))
+    look_px = looks * view_px
+    false_prior = max(FALSE_SHARE * float(np.sum(hits)), FALSE_PER_LOOK * looks, FALSE_SHARE) / look_px
     rates, false_px = _RATE_PRIOR, false_prior
     rate_of_count = (hits >= 1.5) | (hits >= 0.5 * np.maximum(chances.looks, 1e-9))
     probability = np.where(rate_of_count, 0.9, 0.3)
