@@ -22,7 +22,9 @@ R = TypeVar("R")
 
 _RUN = click.argument("run", type=click.Path(path_type=Path))
 _CONFIG = click.option("--config", type=click.Path(path_type=Path), help="Settings file (TOML); see docs/settings.md.")
-_SCALE = click.option("--px-per-m", type=float, help="Scale at the train, pixels of the full frame per metre: gives speeds and lengths.")
+_SCALE = click.option(
+    "--px-per-m", type=float, help="Scale at the train, pixels of the full frame per metre: gives speeds and lengths."
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output, and nothing else.")
 
 
@@ -69,7 +71,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="INPUT...")
-@click.option("--out", "-o", type=click.Path(path_type=Path), default=Path("flatcar-run"), show_default=True, help="The run folder.")
+@click.option(
+    "--out", "-o", type=click.Path(path_type=Path), default=Path("flatcar-run"), show_default=True, help="The run folder."
+)
 @click.option("--weights", help="Weights by name (flatcar weights list) or path.")
 @click.option("--backend", type=click.Choice(["auto", "openvino", "ultralytics"]), help="What runs the detector.")
 @click.option("--device", help="cpu, cuda, cuda:0, mps, gpu or auto.")
@@ -96,8 +100,8 @@ def scan(
 ) -> None:
     """Scan videos and folders of videos into a run folder.
 
-    A second call on the same run folder goes on where the first one stopped. Exit code 0: all done; 1: some input failed, named in the
-    table; 2: nothing could start.
+    A second call on the same run folder goes on where the first one stopped. Exit code 0: all done; 1: some input failed, named
+    in the table; 2: nothing could start.
     """
     from vision.config import load_config  # noqa: PLC0415
     from vision.report.html import write_report  # noqa: PLC0415
@@ -123,9 +127,7 @@ def scan(
 @_JSON
 @click.option("--quiet", "-q", is_flag=True, help="No summary; only errors.")
 @_guarded
-def count(
-    run: Path, as_json: bool, quiet: bool, px_per_m: float | None, config: Path | None, **counting: float | None
-) -> None:
+def count(run: Path, as_json: bool, quiet: bool, px_per_m: float | None, config: Path | None, **counting: float | None) -> None:
     """Count a run again from its stored detections and motion; no video is decoded."""
     from vision.report.html import write_report  # noqa: PLC0415
     from vision.run.scan import count_again, settings_of  # noqa: PLC0415
@@ -203,7 +205,7 @@ def weights_list(as_json: bool) -> None:
     from vision.detect.registry import load_registry  # noqa: PLC0415
 
     registry = load_registry()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "default": name == registry.default,
@@ -250,7 +252,11 @@ def weights_verify() -> None:
 @click.option("--size", default="1280x720", show_default=True, metavar="WxH", help="Size of the picture, pixels.")
 @click.option("--fps", type=click.FloatRange(1, 240), default=25.0, show_default=True, help="Frames a second.")
 @click.option("--flatcars", default="4-12", show_default=True, metavar="N or A-B", help="Flatcars in a train.")
-@click.option("--cutouts", type=click.Path(path_type=Path), help="Folder with cut-outs (RGBA PNG and cutouts.tsv) instead of drawn vehicles.")
+@click.option(
+    "--cutouts",
+    type=click.Path(path_type=Path),
+    help="Folder with cut-outs (RGBA PNG and cutouts.tsv) instead of drawn vehicles.",
+)
 @_guarded
 def simulate(
     out: Path, seed: int, trains: int, condition: str, size: str, fps: float, flatcars: str, cutouts: Path | None

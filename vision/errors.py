@@ -85,19 +85,19 @@ class VideoError(FlatcarError):
     reason = "video"
 
 
-class UnreadableVideo(VideoError):
+class UnreadableVideo(VideoError):  # noqa: N818 - named for what it is
     """Not a video, an empty file, or a container whose header is broken."""
 
     reason = "unreadable"
 
 
-class NoVideoStream(VideoError):
+class NoVideoStream(VideoError):  # noqa: N818
     """The container opens, but has no video stream (an audio file, say)."""
 
     reason = "no_video_stream"
 
 
-class TooManyCorruptFrames(VideoError):
+class TooManyCorruptFrames(VideoError):  # noqa: N818
     """Decoding was given up after too many corrupt frames in a row."""
 
     reason = "too_many_corrupt_frames"

@@ -5,9 +5,9 @@
 Time is ``pts_s``, seconds from the stream's start. Boxes are ``xyxy_px``, float32, of the upright full frame. Arrays
 travel as struct-of-arrays; a ``repr`` shows shapes, not contents. This module imports numpy only.
 
-Train coordinate. Let ``D(t)`` be ``displacement_px``: how far the train's picture has moved to the *right* on the screen since the
-shot began, in full-frame pixels (negative when it moves left). A point of the train that is at column ``x`` at time ``t`` has the
-constant coordinate ``s = x - D(t)``. ``s`` grows to the right on the picture, whatever the train does.
+Train coordinate. Let ``D(t)`` be ``displacement_px``: how far the train's picture has moved to the *right* on the screen
+since the shot began, in full-frame pixels (negative when it moves left). A point of the train that is at column ``x`` at time
+``t`` has the constant coordinate ``s = x - D(t)``. ``s`` grows to the right on the picture, whatever the train does.
 """
 
 from __future__ import annotations

@@ -1,21 +1,25 @@
 """Frame-to-frame registration of horizontal bands, the cheap and dense measurement under everything else.
 
-A train, its background and a caption move differently, but each of them moves all its pixels alike. So the small grey picture is cut
-into overlapping horizontal bands, and each band is registered alone along x against an earlier frame, the *anchor*.
+A train, its background and a caption move differently, but each of them moves all its pixels alike. So the small grey picture
+is cut into overlapping horizontal bands, and each band is registered alone along x against an earlier frame, the *anchor*.
 
-For a band with rows ``r`` and row spectra ``F_r(f)`` (now) and ``A_r(f)`` (anchor) of the horizontal gradient, the complex coherence is
+For a band with rows ``r`` and row spectra ``F_r(f)`` (now) and ``A_r(f)`` (anchor) of the horizontal gradient, the complex
+coherence is
 
     gamma(f) = sum_r F_r conj(A_r) / sqrt(sum_r |F_r|^2  sum_r |A_r|^2)
 
-(Carter, Knapp, Nuttall 1973, with rows in the place of time segments). Its inverse transform peaks at the shift that the rows agree on, with
-a height near the share of the band that moves so. Unlike plain phase correlation it gives frequencies that carry only noise no weight.
-A band that sees two layers has two peaks: the strongest two are kept and sorted out later, with all frames at hand.
+(Carter, Knapp, Nuttall 1973, with rows in the place of time segments). Its inverse transform peaks at the shift that the rows
+agree on, with a height near the share of the band that moves so. Unlike plain phase correlation it gives frequencies that
+carry only noise no weight. A band that sees two layers has two peaks: the strongest two are kept and sorted out later, with
+all frames at hand.
 
-In a fixed shot the background fills most of a band that holds an empty flatcar. So every band is registered twice: as it is, which tells
-how the camera moves, and with the running mean of the spectra taken off, which leaves what moves on the picture (the transform is linear:
-a mean of spectra is the spectrum of the mean picture). The second also frees the train from captions and poles.
+In a fixed shot the background fills most of a band that holds an empty flatcar. So every band is registered twice: as it is,
+which tells how the camera moves, and with the running mean of the spectra taken off, which leaves what moves on the picture
+(the transform is linear: a mean of spectra is the spectrum of the mean picture). The second also frees the train from
+captions and poles.
 
-The anchor is an older frame as long as everything moves slowly: the same sub-pixel error then counts once for many frames instead of
+The anchor is an older frame as long as everything moves slowly: the same sub-pixel error then counts once for many frames
+    instead of
 once for each, so that a slow train does not drift.
 """
 
@@ -44,10 +48,11 @@ _NEAR = np.arange(-_PEAK_GAP_PX, _PEAK_GAP_PX + 1)
 
 @dataclass(frozen=True, slots=True)
 class BandPeaks:
-    """What one frame's bands say of their shift since the anchor, as they are (``whole``) or without what stands still (``moving``).
+    """What one frame's bands say of their shift since the anchor: as they are, or without what stands still.
 
     Attributes:
-        shift_px: (bands, peaks) float32, pixels of the small picture, positive when the content moved right; strongest peak first.
+        shift_px: (bands, peaks) float32, pixels of the small picture, positive when the content moved right; strongest peak
+            first.
         response: (bands, peaks) float32, peak height, about 0 for noise and 1 for a perfect match.
         row_shift: Rows by which the picture moved down since the anchor.
     """
@@ -59,7 +64,7 @@ class BandPeaks:
     @property
     def coherence(self) -> float:
         """How far this frame is the anchor moved: median over bands of the summed responses, in [0, 1]."""
-        per_band = sorted(self.response.sum(axis=1).tolist())
+        per_band: list[float] = sorted(self.response.sum(axis=1).tolist())
         return min(per_band[len(per_band) // 2], 1.0)
 
 
@@ -144,7 +149,8 @@ def register_bands(
     """Register every band of a frame against the anchor frame.
 
     Args:
-        now, anchor: Spectra of two pictures of the same size.
+        now: Spectra of the frame.
+        anchor: Spectra of the frame it is compared with, of the same size.
         bands: Number of bands; neighbours overlap by half.
         static: Mean of the row spectra over the last second or so, same shape as ``now.rows``; None where there is none yet.
 
@@ -167,9 +173,10 @@ def register_bands(
 def _coherence_curves(
     current: NDArray[np.complex64], before: NDArray[np.complex64], bands: int, width_px: int
 ) -> NDArray[np.float32]:
-    """Transform of the coherence of each band, (bands, width_px): its height at a shift is the share of the band that moved so."""
+    """Transform of each band's coherence, (bands, width_px): its height at a shift is the share of the band that moved so."""
     rows, frequencies = current.shape
-    # Cross spectrum and both powers side by side: one sum over rows serves all. (A matrix product would start threads for nothing.)
+    # Cross spectrum and both powers side by side: one sum over rows serves all. (A matrix product would start threads for
+    # nothing.)
     terms = np.empty((rows, 4 * frequencies), np.float32)
     terms[:, : 2 * frequencies] = (current * np.conj(before)).view(np.float32)
     terms[:, 2 * frequencies : 3 * frequencies] = _power(current)
@@ -205,7 +212,8 @@ def _peaks(curves: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np
     for rank in range(PEAKS_PER_BAND):
         best = height.argmax(axis=1)
         found = height[index, best] > 0
-        # The low-pass makes peaks Gaussian: a parabola through the logarithms then finds their middle without a bias towards whole pixels.
+        # The low-pass makes peaks Gaussian: a parabola through the logarithms then finds their middle without a bias towards
+        # whole pixels.
         low, top, high = np.log(np.maximum(around[index[:, None], best[:, None] + _THREE], 1e-3)).T
         bend = low - 2.0 * top + high
         offset = np.where(bend < 0, 0.5 * (low - high) / np.where(bend < 0, bend, 1.0), 0.0)

@@ -1,8 +1,9 @@
 """From band shifts to two tracks: how the background moves, and how the train moves against it.
 
-All frames of a shot are at hand here, so that the train's speed can be decided by the whole passage instead of frame by frame.
-The background is taken per frame (a hand shakes without a law); the train's speed *against the background* obeys inertia, whatever the
-camera does, and is found as the best path through (time, speed) by dynamic programming (Viterbi 1967) with a state "no train".
+All frames of a shot are at hand here, so that the train's speed can be decided by the whole passage instead of frame by
+frame. The background is taken per frame (a hand shakes without a law); the train's speed *against the background* obeys
+inertia, whatever the camera does, and is found as the best path through (time, speed) by dynamic programming (Viterbi 1967)
+with a state "no train".
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Layers:
         background_px: (n,) float64, how far the background has moved right since the shot began.
         train_px: (n,) float64, the same for the train where there is one; follows the background elsewhere.
         present: (n,) bool, a train is there.
-        speed_px: (n,) float64, the train's speed against the background, pixels per typical frame interval; 0 where there is none.
+        speed_px: (n,) float64, the train's speed against the background, pixels per typical frame interval; 0 where there is
+            none.
         trust: (n,) float32 in [0, 1], support of the train's shift in this frame.
         band_support: (n, bands) float32, response of each band at the train's shift.
         band_background: (n, bands) float32, response of each band at the background's shift.
@@ -64,7 +66,7 @@ def _speed_axis(width_px: int) -> NDArray[np.float64]:
     """Centres of the speed bins on the stretched axis ``z = asinh(speed / knee)``."""
     top = float(np.arcsinh(width_px / 2 / _SPEED_KNEE_PX))
     half = int(top / _BIN)
-    return np.arange(-half, half + 1) * _BIN
+    return np.asarray(np.arange(-half, half + 1) * _BIN, dtype=np.float64)
 
 
 def separate_layers(series: MotionSeries, first: int, last: int) -> Layers:
@@ -180,7 +182,7 @@ class _ShotShifts:
 
     @staticmethod
     def _parallax(far: NDArray[np.float64], near: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The near background, believed only where it is the far one times a constant: else it is the train at the picture's foot."""
+        """The near background, where it is the far one times a constant: else it is the train at the picture's foot."""
         moving = (np.abs(far) > _PARALLAX_MIN_PX) & ~np.isnan(near)
         ratio = float(np.median(near[moving] / far[moving])) if moving.sum() >= _PARALLAX_MIN_FRAMES else 1.0
         ratio = ratio if _PARALLAX_RANGE[0] <= ratio <= _PARALLAX_RANGE[1] else 1.0
@@ -210,7 +212,7 @@ class _ShotShifts:
         return np.minimum(evidence, _EMISSION_CAP)
 
     def _ghosts(self) -> NDArray[np.bool_]:
-        """Peaks of what moves that stand at 0 only because the mean was taken off both frames: the bands as they are lack them."""
+        """Peaks at 0 that only taking the mean off both frames has made: the bands as they are lack them."""
         same = np.abs(self.shift[:, :, :, None] - self.whole_shift[:, :, None, :]) < _SAME_AS_BACKGROUND_PX
         real = (same & (self.whole_response[:, :, None, :] > 0.5 * self.response[:, :, :, None])).any(axis=3)
         return np.asarray((np.abs(self.shift) < _SAME_AS_BACKGROUND_PX) & ~real, dtype=bool)
@@ -237,8 +239,8 @@ class _ShotShifts:
     def _extend_ends(self, states: NDArray[np.int64], evidence: NDArray[np.float32]) -> None:
         """Carry each run of states out to where the train still covers only a little of the picture (hysteresis), in place.
 
-        A path is born once its evidence clearly beats "no train"; by then the train's end has come some way into the picture. With the speed
-        known, far weaker evidence says so. Runs that begin or end standing still are left alone.
+        A path is born once its evidence clearly beats "no train"; by then the train's end has come some way into the picture.
+        With the speed known, far weaker evidence says so. Runs that begin or end standing still are left alone.
         """
         n = len(states)
         present = np.concatenate([[False], states != NO_TRAIN, [False]])

@@ -32,7 +32,8 @@ class MotionSeries:
 
     Attributes:
         pts_s: (n,) float64, seconds.
-        anchor: (n,) int64, index of the frame each was registered against; its own index where there was none (first frame, repeats).
+        anchor: (n,) int64, index of the frame each was registered against; its own index where there was none (first frame,
+            repeats).
         shift_px: (n, bands, peaks) float32, of what moves on the picture, pixels of the small picture, positive right.
         response: (n, bands, peaks) float32 in [0, 1].
         whole_shift_px, whole_response: The same for the bands as they are, with what stands still.

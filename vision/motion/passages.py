@@ -22,7 +22,8 @@ _MOVING_PX = 0.12
 _QUIET_FRAMES = 5
 _BRIDGE_S = 1.5
 _BRIDGE_SPEED_RATIO = 0.75
-# An end of the train is noticed late: the picture's outer part counts little in the registration, and it takes two frames to see motion.
+# An end of the train is noticed late: the picture's outer part counts little in the registration, and it takes two frames to
+# see motion.
 _HIDDEN_SHARE = 0.05
 _LOW_TRUST = 0.15
 _BAND_SHARE = 0.3
@@ -62,7 +63,9 @@ def standing_passage(series: MotionSeries, shot: Shot) -> Passage:
     first, last = shot_frames(series, shot)
     layers = separate_layers(series, first, last)
     n = last - first + 1
-    whole = replace(layers, train_px=layers.background_px, present=np.ones(n, bool), speed_px=np.zeros(n), trust=np.ones(n, np.float32))
+    whole = replace(
+        layers, train_px=layers.background_px, present=np.ones(n, bool), speed_px=np.zeros(n), trust=np.ones(n, np.float32)
+    )
     passage = _passage(series, whole, shot, 0, n - 1)
     return replace(
         passage,
@@ -158,8 +161,10 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
     head_seen = bool(start >= _QUIET_FRAMES and abs(speed_px[0]) > _MOVING_PX)
     tail_seen = bool(last_of_shot - stop >= _QUIET_FRAMES and abs(speed_px[-1]) > _MOVING_PX)
     unseen_px = [_HIDDEN_SHARE * width_px + abs(float(speed)) * scale for speed in speed_px[[0, -1]]]
-    covered_px = width_px + float(np.ptp(displacement_px)) - sum(
-        width_px - unseen for seen, unseen in zip((head_seen, tail_seen), unseen_px, strict=True) if seen
+    covered_px = (
+        width_px
+        + float(np.ptp(displacement_px))
+        - sum(width_px - unseen for seen, unseen in zip((head_seen, tail_seen), unseen_px, strict=True) if seen)
     )
     return Passage(
         shot_index=shot.index,

@@ -1,8 +1,8 @@
 """The strip: one long picture of the whole train, made of the looks registered on it.
 
-Column ``c`` of the strip shows the train coordinate ``s = origin_px + c / scale`` (see `vision.types`). Wherever several looks show
-the same part of the train, the pixel-wise median is taken: poles, trees and people stand at another place of the train in every look
-and vanish; what belongs to the train stays.
+Column ``c`` of the strip shows the train coordinate ``s = origin_px + c / scale`` (see `vision.types`). Wherever several
+looks show the same part of the train, the pixel-wise median is taken: poles, trees and people stand at another place of the
+train in every look and vanish; what belongs to the train stays.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _rows(passage: Passage, rows: int, scale: float) -> tuple[int, int]:
 
 
 def _choose(left: NDArray[np.float64], right: NDArray[np.float64], begin: int, end: int) -> list[int]:
-    """An odd number of looks that show the whole chunk, those with the chunk nearest to their middle; else the best partial one."""
+    """An odd number of looks that show the whole chunk, nearest to their middle first; else the best partial one."""
     covering = np.flatnonzero((left <= begin) & (right >= end))
     if len(covering) == 0:
         overlap = np.minimum(right, end) - np.maximum(left, begin)

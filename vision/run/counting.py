@@ -13,7 +13,7 @@ from vision.taxonomy import Taxonomy
 from vision.types import Dropped, Train, VideoResult
 
 STANDING_MIN_VEHICLES = 2
-"""Without motion nothing says "train": a single vehicle in a still picture is a sighting, two or more are counted as a standing train."""
+"""Without motion nothing says "train": one vehicle in a still picture is a sighting, from two on they are a standing train."""
 
 
 def count_video(raw: RawVideo, *, duration_s: float | None, config: Config, taxonomy: Taxonomy) -> VideoResult:

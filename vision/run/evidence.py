@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import zipfile
 from pathlib import Path
+from typing import IO
 
+from vision.errors import TruthError
 from vision.motion.strip import build_strip
 from vision.run.observe import Observed, crop_key
 from vision.run.store import RunFolder, atomic_write
@@ -42,27 +42,35 @@ def write_evidence(run: RunFolder, observed: Observed, result: VideoResult, *, p
 
 def _write_archive(run: RunFolder, observed: Observed, sha256: str) -> None:
     """All crops in one zip: thousands of small files would be slow to copy."""
-    path = crops_archive(run, sha256)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".flatcar-") as scratch:
-        whole = Path(scratch) / path.name
-        with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
+
+    def write(file: IO[bytes]) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             for name in observed.crops.names():
                 if not name.startswith("frame-"):
                     archive.writestr(zipfile.ZipInfo(f"{name}.jpg"), observed.crops.get(name) or b"")
-        os.replace(whole, path)
+
+    atomic_write(crops_archive(run, sha256), write)
 
 
 def write_crops(run: RunFolder, result: VideoResult) -> None:
-    """Write the crop of each vehicle's best look, out of the video's archive."""
+    """Write the crop of each vehicle's best look, out of the video's archive.
+
+    Raises:
+        TruthError: The archive is damaged.
+        OutputError: The run folder cannot be written.
+    """
     path = crops_archive(run, result.sha256)
     if not path.is_file():
         return
     folder = run.path / "crops"
     folder.mkdir(exist_ok=True)
-    with zipfile.ZipFile(path) as archive:
-        kept = set(archive.namelist())
-        for train in result.trains:
-            _write_crops_of(archive, kept, train, folder, result.sha256)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            kept = set(archive.namelist())
+            for train in result.trains:
+                _write_crops_of(archive, kept, train, folder, result.sha256)
+    except zipfile.BadZipFile as error:
+        raise TruthError(f"{path} is damaged: {error}", hint="remove it, or scan the video again") from error
 
 
 def _write_crops_of(archive: zipfile.ZipFile, kept: set[str], train: Train, folder: Path, sha256: str) -> None:

@@ -208,7 +208,7 @@ class _ShotOverlays:
 
 
 def _standing(series: MotionSeries, shots: Sequence[Shot], passages: Sequence[Passage], looks: Sequence[Look]) -> list[Passage]:
-    """A passage without motion for every shot in which something was detected and no train passes; counting says what it is worth."""
+    """A passage without motion for every shot with detections that no train passes; counting says what it is worth."""
     passing = {passage.shot_index for passage in passages}
     seen_s = [look.pts_s for look in looks if len(look.detections)]
     return [
@@ -220,7 +220,9 @@ def _standing(series: MotionSeries, shots: Sequence[Shot], passages: Sequence[Pa
 
 def _repeats(series: MotionSeries) -> tuple[Dropped, ...]:
     repeated = int(series.repeated.sum())
-    return (Dropped("frame", "repeats_the_one_before", repeated, float(series.pts_s[series.repeated.argmax()])),) if repeated else ()
+    return (
+        (Dropped("frame", "repeats_the_one_before", repeated, float(series.pts_s[series.repeated.argmax()])),) if repeated else ()
+    )
 
 
 class _LookQueue:

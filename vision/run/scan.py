@@ -106,6 +106,7 @@ def scan(
                 version=__version__,
             )
             planned = ledger.plan(paths)
+            ledger.set("passed_over", json.dumps([{"what": d.what, "reason": d.reason, "count": d.count} for d in passed_over]))
             pending = ledger.pending()
             reporter.begin(videos=len(pending), done_before=planned.done)
             try:
@@ -148,7 +149,7 @@ def _scan_one(
 
 
 def _known(record: VideoRecord, row: InputRow, run: RunFolder, ledger: Ledger) -> VideoResult | None:
-    """The result of a video whose very bytes were scanned before: taken over if only its name changed, a repost if both are here."""
+    """The result of bytes that were scanned before: taken over if only the name changed, skipped if both files are here."""
     same = ledger.find_done(record.sha256)
     if same is not None and same.id != row.id:
         reason = f"duplicate: the same bytes as {same.path}"
@@ -223,5 +224,3 @@ def _existing(run_dir: Path) -> Path:
     """The folder, if it is a run: counting again must not make one."""
     RunFolder.open(run_dir).close()
     return run_dir
-
-

@@ -66,7 +66,7 @@ class LumaShots:
         return last is not None and self.judge(change_of(last, grid), pts_s)
 
     def judge(self, change: float, pts_s: float) -> bool:
-        """``push`` for a caller that has worked out the frame's ``change_of`` itself; the first frame has none and is not judged."""
+        """``push`` for a caller that worked out the frame's ``change_of`` itself; the first frame has none and is not judged."""
         while self._recent and self._recent[0][0] < pts_s - 1.0:
             self._recent.popleft()
         usual = _second_largest([value for _, value in self._recent])
