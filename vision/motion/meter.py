@@ -16,7 +16,10 @@ from vision.config import MotionConfig
 from vision.motion.bands import PEAKS_PER_BAND, BandPeaks, Spectrum, register_bands
 
 _ANCHOR_MAX_SHIFT_PX = 16.0
-_ANCHOR_MAX_AGE = 15
+_ANCHOR_MAX_AGE = 10
+# Where nothing moves the anchor is renewed soon: a train that comes in has to be in both pictures to be seen.
+_STILL_ANCHOR_MAX_AGE = 2
+_STILL_PX = 0.4
 _SUPPORTED = 0.2
 _LOST_COHERENCE = 0.25
 _REPEATED_FRAME_GREY = 0.25
@@ -181,11 +184,11 @@ class MotionMeter:
 
     def _anchor_is_stale(self, whole: BandPeaks, moving: BandPeaks, index: int) -> bool:
         """A new anchor is due once anything has moved far from it, it is old, or it no longer resembles the frame."""
-        return (
-            index - self._anchor_index >= _ANCHOR_MAX_AGE
-            or any(bool(((np.abs(p.shift_px) > _ANCHOR_MAX_SHIFT_PX) & (p.response > _SUPPORTED)).any()) for p in (whole, moving))
-            or whole.coherence < 2 * _LOST_COHERENCE
-        )
+        age = index - self._anchor_index
+        if age >= _ANCHOR_MAX_AGE or whole.coherence < 2 * _LOST_COHERENCE:
+            return True
+        moved_px = max(float(np.where(p.response > _SUPPORTED, np.abs(p.shift_px), 0.0).max()) for p in (whole, moving))
+        return moved_px > _ANCHOR_MAX_SHIFT_PX or (moved_px < _STILL_PX and age >= _STILL_ANCHOR_MAX_AGE)
 
     def _speed_now(self, peaks: BandPeaks, anchor_index: int, index: int) -> float:
         if anchor_index < index:

@@ -21,6 +21,7 @@ _CHUNK_PX = 96
 _LOOKS_PER_CHUNK = 5
 _EDGE_SHARE = 0.03
 _MAX_LENGTH_PX = 60_000
+_TRACK_SHARE = 0.4
 _MARGIN_ABOVE, _MARGIN_BELOW = 0.25, 0.10
 
 
@@ -78,7 +79,8 @@ def build_strip(passage: Passage, looks: Sequence[LookPicture], *, frame_width_p
     first_column, last_column = (edge * scale for edge in passage.view_x_px)
     edge = (last_column - first_column) * _EDGE_SHARE
     left, right = -shift + first_column + edge, -shift + last_column - edge
-    start, length = float(left.min()), int(min(right.max() - left.min(), _MAX_LENGTH_PX))
+    start, end = _ends(passage, float(left.min()), float(right.max()), scale)
+    length = int(min(end - start, _MAX_LENGTH_PX))
     strip = np.zeros((bottom - top, max(length, 1), 3), np.uint8)
     cache: dict[int, NDArray[np.uint8]] = {}
     for begin in range(0, strip.shape[1], _CHUNK_PX):
@@ -88,6 +90,26 @@ def build_strip(passage: Passage, looks: Sequence[LookPicture], *, frame_width_p
         if chosen:
             strip[:, begin : begin + width] = _median([_cut(cache[i], start + begin + shift[i], width) for i in chosen])
     return Strip(strip, start / scale, scale, top / scale)
+
+
+def _ends(passage: Passage, first: float, last: float, scale: float) -> tuple[float, float]:
+    """Where the strip begins and ends, strip pixels: what the looks show, less the empty track beyond an end that was seen.
+
+    A train that moves left comes in at the right edge with its head, at ``s = right edge - D(start)``, and leaves at the left
+    edge with its tail; a train that moves right the other way round. Some of the track stays, as ends are noticed late.
+    """
+    left_px, right_px = passage.view_x_px
+    margin_px = _TRACK_SHARE * (right_px - left_px)
+    came_px, went_px = float(passage.displacement_at(passage.start_s)), float(passage.displacement_at(passage.end_s))
+    if passage.direction == "left":
+        low_px = right_px - came_px if passage.head_seen else -np.inf
+        high_px = left_px - went_px if passage.tail_seen else np.inf
+    elif passage.direction == "right":
+        low_px = right_px - went_px if passage.tail_seen else -np.inf
+        high_px = left_px - came_px if passage.head_seen else np.inf
+    else:
+        low_px, high_px = -np.inf, np.inf
+    return max(first, (low_px - margin_px) * scale), min(last, (high_px + margin_px) * scale)
 
 
 def _rows(passage: Passage, rows: int, scale: float) -> tuple[int, int]:
