@@ -25,14 +25,21 @@ _WEAKEST_RESPONSE = 0.04
 _PARALLAX_MIN_PX = 0.7
 _PARALLAX_MIN_FRAMES = 8
 _PARALLAX_RANGE = (0.8, 3.0)
-_EMISSION_THRESHOLD = 0.5
+_EMISSION_THRESHOLD = 0.2
 _EMISSION_CAP = 2.5
+_FENCE_SHARE = 0.6
+_CLEAR_PAN_PX = 3.0
+_CLEAR_FRAMES = 25
+_LAYER_RESPONSE = 0.15
+_HIDDEN_COST = 0.02
+_TELL_APART_PX = 2.0 * _SAME_AS_BACKGROUND_PX
 _NEUTRAL_COST = 0.002
 _BIRTH_COST = 6.0
 _STEP_COST = 0.03
+_STEP_GROWTH = 0.7
 _MAX_STEP = 5
-_EXTEND_EVIDENCE = 0.12
-_EXTEND_GAP = 1
+_EXTEND_EVIDENCE = 0.08
+_EXTEND_CAP = 0.5
 _MULTIPLES = (1.0, 2.0, 3.0)
 
 
@@ -105,6 +112,12 @@ class _Background:
     def known(self) -> NDArray[np.bool_]:
         return np.asarray(~np.isnan(self.near), dtype=bool)
 
+    def is_layer(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the shifts, (n, bands, peaks), are the near or the far background's own."""
+        near, far = self.near[:, None, None], self.far[:, None, None]
+        gap = np.minimum(np.abs(shift_px - near), np.abs(shift_px - far))
+        return np.asarray(gap < _SAME_AS_BACKGROUND_PX, dtype=bool)
+
     def holds(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of the shifts, (n, bands, peaks), are the background's."""
         low = np.minimum(self.near, self.far)[:, None, None] - _SAME_AS_BACKGROUND_PX
@@ -162,7 +175,24 @@ class _ShotShifts:
         far = self._voted(np.where(upper, weight, 0.15 * weight))
         near = self._voted(np.where(upper, 0.0, weight), near=far)
         near = self._parallax(far, near)
-        return _Background(near, far)
+        return _Background(near, self._farthest(near, far))
+
+    def _farthest(self, near: NDArray[np.float64], far: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The far background, moved out to the farthest layer (hills behind trees) that the upper bands show.
+
+        A layer keeps its ratio to the near background whatever the camera does; a train does not.
+        """
+        clear = self.measured & (np.abs(near) > _CLEAR_PAN_PX)
+        if clear.sum() < _CLEAR_FRAMES:
+            return far
+        upper = slice(0, self.whole_shift.shape[1] // 2)
+        moved = near[clear][:, None, None]
+        shift, response = self.whole_shift[clear, upper], self.whole_response[clear, upper]
+        for ratio in np.arange(0.1, 1.0, 0.05):
+            here = np.abs(shift - ratio * moved) < np.minimum(_SAME_AS_BACKGROUND_PX, 0.1 * np.abs(moved))
+            if np.where(here, response, 0.0).max(axis=2).mean(axis=0).max() > _LAYER_RESPONSE:
+                return np.asarray(np.where(np.abs(ratio * near) < np.abs(far), ratio * near, far), dtype=np.float64)
+        return far
 
     def _voted(self, weight: NDArray[np.float64], near: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """The shift that the weighted bands agree on, frame by frame; a shift like the one before is preferred."""
@@ -197,8 +227,9 @@ class _ShotShifts:
         steps = np.arange(-8, 9)
         with_background = background.holds(self.shift)
         background_share = np.where(with_background, self.response, 0.0).max(axis=2)
-        # A band full of background that repeats (a fence) has side peaks that are no second layer.
-        response = np.where(with_background, 0.0, self.response * (1.0 - np.clip(background_share, 0, 1))[:, :, None])
+        # A band full of background that repeats (a fence) has side peaks that are no second layer; a half full one may have one.
+        fence = np.clip((background_share - _FENCE_SHARE) / (1.0 - _FENCE_SHARE), 0, 1)
+        response = np.where(with_background, 0.0, self.response * (1.0 - fence)[:, :, None])
         response = np.where(self._ghosts(), 0.0, response)
         for t in np.flatnonzero(self.measured & background.known()):
             strong = response[t] > _WEAKEST_RESPONSE
@@ -226,6 +257,9 @@ class _ShotShifts:
         score[~self.measured] = 0.0
         neutral = np.abs(speeds) < _NEUTRAL_PX
         score[:, neutral] = np.maximum(score[:, neutral], -_NEUTRAL_COST)
+        # What moves like a background layer cannot be seen: no evidence for a train, and none against it.
+        hidden = background.holds((background.near[:, None] + speeds * self.age[:, None])[:, :, None].astype(np.float32))[:, :, 0]
+        score = np.where(hidden, np.maximum(score, np.float32(-_HIDDEN_COST)), score)
         states = _viterbi(score)
         self._extend_ends(states, evidence)
         present = states != NO_TRAIN
@@ -240,29 +274,25 @@ class _ShotShifts:
         """Carry each run of states out to where the train still covers only a little of the picture (hysteresis), in place.
 
         A path is born once its evidence clearly beats "no train"; by then the train's end has come some way into the picture.
-        With the speed known, far weaker evidence says so. Runs that begin or end standing still are left alone.
+        With the speed known, far weaker evidence says so: out to where the sum of its excess over noise is largest (Page's
+        cumulative sum, 1954). Runs that begin or end standing still are left alone.
         """
         n = len(states)
         present = np.concatenate([[False], states != NO_TRAIN, [False]])
         edges = np.flatnonzero(np.diff(present.astype(np.int8)))
         half = evidence.shape[1] // 2
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
-            for at, direction, limit in ((start, -1, 0), (stop - 1, 1, n - 1)):
-                state, missed = int(states[at]), 0
+            for at, direction in ((int(start), -1), (int(stop) - 1, 1)):
+                state = int(states[at])
                 if abs(state - half) * _BIN < np.arcsinh(_NEUTRAL_PX / _SPEED_KNEE_PX):
                     continue
-                t = at
-                last = at
-                while t != limit and missed <= _EXTEND_GAP and states[t + direction] == NO_TRAIN:
-                    t += direction
-                    if not self.measured[t]:
-                        continue
-                    seen = evidence[t, max(state - 3, 0) : state + 4].max() > _EXTEND_EVIDENCE
-                    missed = 0 if seen else missed + 1
-                    last = t if seen else last
-                states[min(at, last) : max(at, last) + 1] = np.where(
-                    states[min(at, last) : max(at, last) + 1] == NO_TRAIN, state, states[min(at, last) : max(at, last) + 1]
-                )
+                outward = np.arange(at + direction, n if direction > 0 else -1, direction)
+                taken = np.flatnonzero(states[outward] != NO_TRAIN)
+                outward = outward[: taken[0]] if len(taken) else outward
+                seen = np.minimum(evidence[outward, max(state - 3, 0) : state + 4].max(axis=1, initial=0.0), _EXTEND_CAP)
+                gain = np.cumsum(np.where(self.measured[outward], seen - _EXTEND_EVIDENCE, 0.0))
+                if len(gain) and gain.max() > 0:
+                    states[outward[: int(gain.argmax()) + 1]] = state
 
     def tracks(self, background: _Background, path: _Path) -> Layers:
         """Integrate both tracks over the anchors."""
@@ -271,6 +301,7 @@ class _ShotShifts:
         trust = np.zeros(n, np.float32)
         support = np.zeros((n, bands), np.float32)
         band_background = np.where(background.holds(self.whole_shift), self.whole_response, 0.0).max(axis=2).astype(np.float32)
+        other = background.is_layer(self.shift)
         for t in range(1, n):
             a = self.anchor[t]
             known = self.measured[t] and not np.isnan(background.near[t])
@@ -286,17 +317,23 @@ class _ShotShifts:
                 continue
             if path.present[t]:
                 predicted = train_px[t] - train_px[a]
-                shift, trust[t], support[t] = self._train_shift(t, predicted, path.speed_px[t] * self.step[t])
+                if abs(predicted - background.near[t]) < _TELL_APART_PX:
+                    # Too soon after the anchor (or it stands): the background's peak would be taken for the train's.
+                    trust[t], support[t] = trust[t - 1], path.support[t]
+                    continue
+                shift, trust[t], support[t] = self._train_shift(t, predicted, path.speed_px[t] * self.step[t], other[t])
                 train_px[t] = train_px[a] + shift
         return Layers(self.first, background_px, train_px, path.present, path.speed_px, trust, support, band_background)
 
-    def _train_shift(self, t: int, predicted_px: float, step_px: float) -> tuple[float, float, NDArray[np.float32]]:
+    def _train_shift(
+        self, t: int, predicted_px: float, step_px: float, other: NDArray[np.bool_]
+    ) -> tuple[float, float, NDArray[np.float32]]:
         """The train's shift since the anchor near the predicted one; multiples of the step stand for dropped frames."""
         best: tuple[float, float, NDArray[np.float32]] = (predicted_px, 0.0, np.zeros(self.shift.shape[1], np.float32))
         tolerance = 1.0 + 0.04 * abs(step_px)
         for multiple in _MULTIPLES if abs(step_px) > 3.0 else _MULTIPLES[:1]:
             target = predicted_px + (multiple - 1.0) * step_px
-            close = np.abs(self.shift[t] - target) < tolerance
+            close = (np.abs(self.shift[t] - target) < tolerance) & ~other
             per_band = np.where(close, self.response[t], 0.0).max(axis=1)
             total = float(per_band.sum())
             # Another multiple must beat the plain prediction by far: a fence repeats too.
@@ -314,7 +351,8 @@ def _viterbi(score: NDArray[np.float32]) -> NDArray[np.int64]:
     """
     n, bins = score.shape
     steps = np.arange(-_MAX_STEP, _MAX_STEP + 1)
-    cost = (_STEP_COST * np.abs(steps)).astype(np.float32)
+    # Inertia: one bin a frame is the precision, several are a jerk that no train makes.
+    cost = (_STEP_COST * np.abs(steps) * (1.0 + _STEP_GROWTH * (np.abs(steps) - 1))).astype(np.float32)
     at = score[0] - np.float32(_BIRTH_COST)
     none = np.float32(0.0)
     came_by = np.zeros((n, bins), np.int8)

@@ -1,15 +1,15 @@
 """The counting benchmark: pixels in, counts out, no trained model between.
 
 A clip is rendered in memory, shrunk as the decoder does it, and registered by `vision.motion`; the boxes come from
-`vision.synth.scripted`, which reads the truth and errs as told: a quarter of the vehicles is missed in three quarters of the looks, 2 % of
-all boxes are false, edges jitter. So the figures say how well the *engine* counts, and nothing about a detector. The train coordinate comes
-from the pixels alone; the simulator's own motion is used only to place the boxes and to score.
+`vision.synth.scripted`, which reads the truth and errs as told: a quarter of the vehicles is missed in three quarters of the
+looks, 2 % of all boxes are false, edges jitter. So the figures say how well the *engine* counts, and nothing about a detector.
+The train coordinate comes from the pixels alone; the simulator's own motion only places the boxes and scores.
 
-What can be asked. A vehicle that is detected in a quarter of its looks is not found at all in ``0.75 ** n`` of the cases, and found
-once at most, where nothing tells it from a false box, in ``0.75 ** n + n * 0.25 * 0.75 ** (n - 1)``: 24 % at n = 10 looks, 2.4 % at 20,
-0.1 % at 32. So at 2 looks a second it must stay in view for 10 s. The pace ``slow`` is made so: a view of 35 to 45 m, which a vehicle
-crosses in 10 to 16 s (2.2 to 4.5 m/s, a military train at walking or cycling speed past a yard). The pace ``line`` is that of
-`random_scene`, 6 to 15 m/s in a view of 24 to 42 m: 2 to 7 s in view, 3 to 14 looks at 2 a second, where nobody can be right as often.
+What can be asked. A vehicle that is detected in a quarter of its ``n`` looks is found at most once, so that nothing tells it
+from a false box, in ``0.75 ** n + n * 0.25 * 0.75 ** (n - 1)`` of the cases: 24 % at n = 10 looks, 2.4 % at 20, 0.1 % at 32.
+So at 2 looks a second it must stay in view for 10 s. The pace ``slow`` is made so: a view of 35 to 45 m, which a vehicle crosses
+in 10 to 16 s (2.2 to 4.5 m/s, a military train rolling past a yard). The pace ``line`` is that of `random_scene`, 6 to 15 m/s
+in a view of 24 to 42 m: 2 to 7 s in view, 3 to 14 looks at 2 a second, where nobody can be right as often.
 """
 
 from __future__ import annotations
@@ -174,7 +174,8 @@ class Benchmark:
         """For a terminal: a line for each condition and way of looking, then the trains that were not counted exactly."""
         s = self.settings
         lines = [
-            f"pace {s.pace}, {len(s.seeds)} seeds from {min(s.seeds)} to {max(s.seeds)}, {s.width_px}x{s.height_px} at {s.fps:g} fps",
+            f"pace {s.pace}, {len(s.seeds)} seeds from {min(s.seeds)} to {max(s.seeds)}, "
+            f"{s.width_px}x{s.height_px} at {s.fps:g} fps",
             f"{'condition':<10}{'looks/s':>8}{'looks':>7}{'trains':>7}{'exact':>8}{'±1':>8}{'MAE':>6}{'covers':>8}{'width':>6}"
             f"{'miss%':>7}{'double%':>8}{'found':>6}{'split':>6}{'invent':>7}{'slip px':>12}",
         ]
