@@ -112,17 +112,14 @@ class _Background:
     def known(self) -> NDArray[np.bool_]:
         return np.asarray(~np.isnan(self.near), dtype=bool)
 
-    def is_layer(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Which of the shifts, (n, bands, peaks), are the near or the far background's own."""
-        near, far = self.near[:, None, None], self.far[:, None, None]
-        gap = np.minimum(np.abs(shift_px - near), np.abs(shift_px - far))
-        return np.asarray(gap < _SAME_AS_BACKGROUND_PX, dtype=bool)
+    def range_px(self, margin_px: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest shift of any of its layers, (n,) each, ``margin_px`` further apart on both sides."""
+        return np.minimum(self.near, self.far) - margin_px, np.maximum(self.near, self.far) + margin_px
 
     def holds(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of the shifts, (n, bands, peaks), are the background's."""
-        low = np.minimum(self.near, self.far)[:, None, None] - _SAME_AS_BACKGROUND_PX
-        high = np.maximum(self.near, self.far)[:, None, None] + _SAME_AS_BACKGROUND_PX
-        return np.asarray((shift_px > low) & (shift_px < high), dtype=bool)
+        low, high = self.range_px(_SAME_AS_BACKGROUND_PX)
+        return np.asarray((shift_px > low[:, None, None]) & (shift_px < high[:, None, None]), dtype=bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +298,7 @@ class _ShotShifts:
         trust = np.zeros(n, np.float32)
         support = np.zeros((n, bands), np.float32)
         band_background = np.where(background.holds(self.whole_shift), self.whole_response, 0.0).max(axis=2).astype(np.float32)
-        other = background.is_layer(self.shift)
+        low, high = background.range_px(_TELL_APART_PX)
         for t in range(1, n):
             a = self.anchor[t]
             known = self.measured[t] and not np.isnan(background.near[t])
@@ -317,23 +314,21 @@ class _ShotShifts:
                 continue
             if path.present[t]:
                 predicted = train_px[t] - train_px[a]
-                if abs(predicted - background.near[t]) < _TELL_APART_PX:
-                    # Too soon after the anchor (or it stands): the background's peak would be taken for the train's.
+                if low[t] < predicted < high[t]:
+                    # Too soon after the anchor, or it moves as a background layer does, whose peak would be taken for the train's.
                     trust[t], support[t] = trust[t - 1], path.support[t]
                     continue
-                shift, trust[t], support[t] = self._train_shift(t, predicted, path.speed_px[t] * self.step[t], other[t])
+                shift, trust[t], support[t] = self._train_shift(t, predicted, path.speed_px[t] * self.step[t])
                 train_px[t] = train_px[a] + shift
         return Layers(self.first, background_px, train_px, path.present, path.speed_px, trust, support, band_background)
 
-    def _train_shift(
-        self, t: int, predicted_px: float, step_px: float, other: NDArray[np.bool_]
-    ) -> tuple[float, float, NDArray[np.float32]]:
+    def _train_shift(self, t: int, predicted_px: float, step_px: float) -> tuple[float, float, NDArray[np.float32]]:
         """The train's shift since the anchor near the predicted one; multiples of the step stand for dropped frames."""
         best: tuple[float, float, NDArray[np.float32]] = (predicted_px, 0.0, np.zeros(self.shift.shape[1], np.float32))
         tolerance = 1.0 + 0.04 * abs(step_px)
         for multiple in _MULTIPLES if abs(step_px) > 3.0 else _MULTIPLES[:1]:
             target = predicted_px + (multiple - 1.0) * step_px
-            close = (np.abs(self.shift[t] - target) < tolerance) & ~other
+            close = np.abs(self.shift[t] - target) < tolerance
             per_band = np.where(close, self.response[t], 0.0).max(axis=1)
             total = float(per_band.sum())
             # Another multiple must beat the plain prediction by far: a fence repeats too.
