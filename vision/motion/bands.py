@@ -41,6 +41,7 @@ _NOISE_FLOOR = 0.02
 _ABSOLUTE_FLOOR = 400.0  # power of a row that holds nothing but noise of about one grey level
 _PEAK_GAP_PX = 3
 _MAX_ROW_SHIFT = 12
+_ROW_MATCH = 0.08
 _PROFILE_COLUMNS = 32
 _THREE = np.arange(3)
 _NEAR = np.arange(-_PEAK_GAP_PX, _PEAK_GAP_PX + 1)
@@ -140,7 +141,9 @@ def _row_shift(now: Spectrum, anchor: Spectrum) -> int:
     curve = fft.irfft(cross / (power + _NOISE_FLOOR * (power.mean() + 1e-6)), n=_profile_length(rows))
     near = np.concatenate([curve[-_MAX_ROW_SHIFT:], curve[: _MAX_ROW_SHIFT + 1]])
     best = int(near.argmax())
-    return best - _MAX_ROW_SHIFT if near[best] > 1.3 * near[_MAX_ROW_SHIFT] else 0
+    # What moved far to the side has left its columns: the curve is then noise of some 0.03, and so would be its highest point.
+    sure = near[best] > _ROW_MATCH and near[best] > 1.3 * near[_MAX_ROW_SHIFT]
+    return best - _MAX_ROW_SHIFT if sure else 0
 
 
 def register_bands(

@@ -315,7 +315,7 @@ class _ShotShifts:
             if path.present[t]:
                 predicted = train_px[t] - train_px[a]
                 if low[t] < predicted < high[t]:
-                    # Too soon after the anchor, or it moves as a background layer does, whose peak would be taken for the train's.
+                    # Too soon after the anchor, or it moves as a background layer does, whose peak would be taken for its own.
                     trust[t], support[t] = trust[t - 1], path.support[t]
                     continue
                 shift, trust[t], support[t] = self._train_shift(t, predicted, path.speed_px[t] * self.step[t])
