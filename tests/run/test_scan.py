@@ -92,7 +92,7 @@ FILMS: dict[str, tuple[list[SceneSpec], Counts, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", FILMS)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in {"slow", "shaken"} else []) for n in FILMS])
 def test_counts_are_exact(tmp_path: Path, name: str) -> None:
     specs, expected, sightings = FILMS[name]
     path, detector, truths = film(tmp_path / "film.mp4", *specs)
@@ -623,7 +623,7 @@ def assert_resumes(scanned: Scanned, tmp_path: Path, **kill: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.parametrize("kill", [{"look": 30}, {"write": 3}])
+@pytest.mark.parametrize("kill", [{"look": 30}])
 def test_killed_in_the_middle_it_goes_on(scanned: Scanned, tmp_path: Path, kill: dict[str, int]) -> None:
     assert_resumes(scanned, tmp_path, **kill)
 
@@ -631,7 +631,7 @@ def test_killed_in_the_middle_it_goes_on(scanned: Scanned, tmp_path: Path, kill:
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 @pytest.mark.parametrize(
-    "kill", [{"look": 0}, {"look": 7}, {"look": 40}, *({"write": n} for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12, 15, 18, 20, 22))]
+    "kill", [{"look": 0}, {"look": 7}, {"look": 40}, *({"write": n} for n in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15, 18, 20, 22))]
 )
 def test_killed_anywhere_it_goes_on(scanned: Scanned, tmp_path: Path, kill: dict[str, int]) -> None:
     assert_resumes(scanned, tmp_path, **kill)
