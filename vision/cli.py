@@ -184,7 +184,7 @@ def _print_run(run: Path, *, as_json: bool, quiet: bool, page: Path | None) -> N
 
 def _name_failures(failed: tuple[VideoResult, ...]) -> None:
     for result in failed:
-        _complain(f"{result.path}: {result.reason}")
+        _complain(result.reason if str(result.path) in result.reason else f"{result.path}: {result.reason}")
 
 
 # ---- Weights ----------------------------------------------------------------------------------------------------------------

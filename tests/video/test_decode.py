@@ -381,3 +381,11 @@ def test_nothing_decodable_is_unreadable(tmp_path: Path) -> None:
     path = media.damage(whole, tmp_path / "a.mp4", first=start + 0.01, last=1.0)
     with pytest.raises(UnreadableVideo, match="not a single picture"), VideoReader(path, CONFIG) as reader:
         list(reader)
+
+
+def test_a_container_that_announces_streams_midway_ends_quietly(tmp_path: Path) -> None:
+    clip = media.damage(media.clip(tmp_path / "whole.ts", frames=120), tmp_path / "clip.ts", first=0.3, last=0.6, every=5)
+    with VideoReader(clip, VideoConfig()) as reader:
+        times_s = [frame.pts_s for frame in reader]
+    assert times_s
+    assert times_s == sorted(times_s)

@@ -22,7 +22,7 @@ from vision.run.store import RunFolder, load_raw, raw_path, save_raw
 from vision.run.tables import find_evidence, write_tables
 from vision.taxonomy import Taxonomy, default_taxonomy
 from vision.types import VideoRecord, VideoResult
-from vision.video import find_videos, probe
+from vision.video import find_videos, probe, sha256_of
 
 
 class Reporter(Protocol):
@@ -149,7 +149,7 @@ def _scan_one(
 
 
 def _known(record: VideoRecord, row: InputRow, run: RunFolder, ledger: Ledger) -> VideoResult | None:
-    """The result of bytes that were scanned before: taken over if only the name changed, skipped if both files are here."""
+    """The result of bytes that were scanned before: skipped where another input has them, taken over from a killed scan."""
     same = ledger.find_done(record.sha256)
     if same is not None and same.id != row.id:
         reason = f"duplicate: the same bytes as {same.path}"
@@ -178,7 +178,15 @@ def _observe_and_count(
 
 
 def _failed(path: Path, record: VideoRecord | None, reason: str, sentence: str) -> VideoResult:
-    return VideoResult(path, record.sha256 if record else "", "failed", f"{reason}: {sentence}")
+    return VideoResult(path, record.sha256 if record else _hash_of(path), "failed", f"{reason}: {sentence}")
+
+
+def _hash_of(path: Path) -> str:
+    """The hash of a file that is no video: what could not be read is named too. Empty where even that fails."""
+    try:
+        return sha256_of(path)
+    except (OSError, FlatcarError):
+        return ""
 
 
 def count_again(run_dir: Path, *, config: Config) -> ScanSummary:

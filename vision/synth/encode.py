@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -54,6 +55,9 @@ def write_clip(
     """
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     options = {"crf": str(crf), "preset": preset}
+    if codec == "libx264":
+        # Else now and then the same pictures give other bytes.
+        options["x264-params"] = "cpu-independent=1"
     if bframes is not None:
         options["bf"] = str(bframes)
     try:
@@ -83,7 +87,8 @@ def write_clip(
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
+            part.unlink(missing_ok=True)
 
 
 def truth_rows(truth: SceneTruth, *, video: str) -> list[dict[str, object]]:
@@ -129,7 +134,8 @@ def write_truth(path: Path, rows: Sequence[dict[str, object]]) -> None:
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where nothing could be written there is nothing to remove
+            part.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,6 +275,9 @@ class VideoReader:
         except av.error.FFmpegError:
             # The container itself breaks off: nothing can be read beyond.
             self._count("video", "truncated")
+        except IndexError:
+            # PyAV's last flush, after damage has made the container announce streams midway: our stream is through.
+            pass
 
     def _corrupt(self) -> None:
         self._count("frame", "corrupt")
