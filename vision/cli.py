@@ -77,7 +77,7 @@ def main() -> None:
 @click.option("--weights", help="Weights by name (flatcar weights list) or path.")
 @click.option("--backend", type=click.Choice(["auto", "openvino", "ultralytics"]), help="What runs the detector.")
 @click.option("--device", help="cpu, cuda, cuda:0, mps, gpu or auto.")
-@click.option("--min-score", type=float, help="Drop detections with a lower score, 0 to 1.")
+@click.option("--min-score", type=float, help="Lowest score of an object, over all classes together, 0 to 1.")
 @click.option("--looks-per-view", type=float, help="Looks of the detector while the train advances by the picture's width.")
 @click.option("--batch", type=int, help="Pictures to a batch of the detector.")
 @_SCALE

@@ -60,7 +60,7 @@ class DetectConfig(_Section):
         weights: A name from the registry or a path.
         backend: ``openvino``, ``ultralytics``, or ``auto`` (by the kind of file).
         device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``, ``auto``.
-        min_score: Detections below are dropped (and counted).
+        min_score: Lowest score of an object, pooled over the classes that the detector wavers between.
         batch: Pictures to a batch.
         looks_per_view: Looks while the train advances by one width of the picture.
         max_looks_s: At most so many looks a second.
@@ -70,7 +70,7 @@ class DetectConfig(_Section):
     weights: str = "default"
     backend: str = Field(default="auto", pattern="^(auto|openvino|ultralytics)$")
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?|gpu)$")
-    min_score: Fraction01 = 0.25
+    min_score: Fraction01 = 0.3
     batch: int = Field(default=4, ge=1, le=256)
     looks_per_view: float = Field(default=8.0, gt=0)
     max_looks_s: float = Field(default=30.0, gt=0)

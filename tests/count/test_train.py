@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -180,6 +181,24 @@ def test_boxes_beside_the_rows_of_the_train_are_dropped():
     result = count(passage, merged)
     assert result.train.total.count == 1
     assert [(d.reason, d.count) for d in result.dropped] == [("outside_band", len(looks))]
+
+
+def test_a_box_from_edge_to_edge_is_a_wagon_close_by():
+    passage, looks = passing([])
+    walls = [look(one.pts_s, [(0, 1280)]) for one in looks]
+    result = count(passage, walls)
+    assert result.train.total.count == 0
+    assert [(d.reason, d.count) for d in result.dropped] == [("fills_the_view", len(looks))]
+
+
+def test_a_parked_car_at_the_rim_of_the_band_moves_with_the_background():
+    passage, looks = passing([])
+    low, _ = passage.band_y_px
+    jitter = itertools.cycle((-6.0, 6.0, 0.0))
+    cars = [look(one.pts_s, [(600, 700)], rows=(low - 40.0, low + 10.0 + next(jitter))) for one in looks]
+    result = count(passage, cars)
+    assert result.train.total.count == 0
+    assert "moves_with_background" in {d.reason for d in result.dropped}
 
 
 def test_looks_outside_the_passage_are_left_out():

@@ -9,7 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
+from vision.config import VideoConfig
 from vision.detect.registry import Registry, load_registry
+from vision.video import VideoReader
+
+SAMPLE_FRAMES = (90, 140, 190, 240)
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +25,12 @@ def shipped() -> Registry:
 
 @pytest.fixture(scope="session")
 def pictures() -> list[np.ndarray]:
-    """Drawn trains of several sizes: nothing real, but enough for a low threshold to find dozens of boxes."""
+    """Frames of the sample clip, with real vehicles, and drawn trains of several sizes."""
     rng = np.random.default_rng(7)
-    return [_train(rng, *size) for size in ((720, 1280), (384, 640), (600, 800), (333, 777), (900, 500), (1080, 1920))]
+    sample = VideoReader(Path(__file__).parents[2] / "samples" / "sample.mp4", VideoConfig())
+    with sample:
+        frames = [frame.bgr() for frame in sample if frame.index in SAMPLE_FRAMES]
+    return frames + [_train(rng, *size) for size in ((720, 1280), (384, 640), (600, 800), (333, 777), (900, 500), (1080, 1920))]
 
 
 def _train(rng: np.random.Generator, height_px: int, width_px: int) -> np.ndarray:

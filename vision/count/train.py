@@ -38,6 +38,7 @@ DROP_OUTSIDE_PASSAGE = "outside_passage"
 DROP_REPEATED_LOOK = "repeated_look"
 DROP_OUTSIDE_BAND = "outside_band"
 DROP_OUTSIDE_VIEW = "outside_view"
+DROP_FILLS_VIEW = "fills_the_view"
 DROP_IMPLAUSIBLE_SIZE = "implausible_size"
 DROP_MOVES_WITH_BACKGROUND = "moves_with_background"
 DROP_STATIC_IN_PICTURE = "static_in_picture"
@@ -49,6 +50,7 @@ REASONS = (
     DROP_REPEATED_LOOK,
     DROP_OUTSIDE_BAND,
     DROP_OUTSIDE_VIEW,
+    DROP_FILLS_VIEW,
     DROP_IMPLAUSIBLE_SIZE,
     DROP_MOVES_WITH_BACKGROUND,
     DROP_STATIC_IN_PICTURE,
@@ -59,6 +61,9 @@ REASONS = (
 
 FEW_LOOKS = 3
 OVERLAP_SHARE = 0.2
+FILLED_SHARE = 0.9
+"""A wider box, as a share of the view, fills it."""
+
 PLAUSIBLE_M = (1.2, 25.0)
 """Shortest and longest box of a vehicle (or of two taken for one), metres; checked where the scale is known."""
 
@@ -184,6 +189,15 @@ def _on_the_train(
     middle = (s.x0_px + s.x1_px) / 2
     beside = (middle < table.view_px[0]) | (middle > table.view_px[1]) | (s.width_px <= 0) | ~np.isfinite(s.width_px)
     s = fate.drop(s, table, beside, DROP_OUTSIDE_VIEW)
+    # While the train passes, a box from edge to edge has no end on it: a wagon close by, no vehicle to be told from the next
+    # one. In a picture that stands still it is what it seems.
+    view_px = table.view_px[1] - table.view_px[0]
+    if len(table) and np.ptp(table.displacement_px) > view_px / 2:
+        s = fate.drop(s, table, (s.cut_low & s.cut_high) | (s.width_px > FILLED_SHARE * view_px), DROP_FILLS_VIEW)
+    apart = (s.y1_px < passage.band_y_px[0]) | (s.y0_px > passage.band_y_px[1])
+    s = fate.drop(s, table, apart, DROP_OUTSIDE_BAND)
+    # Before boxes at the band's rim are asked: a parked car would lose most of its boxes there, and with them its steadiness.
+    s = fate.drop(s, table, moves_with(s, table, table.background_px), DROP_MOVES_WITH_BACKGROUND)
     s = fate.drop(s, table, outside_band(s, passage.band_y_px), DROP_OUTSIDE_BAND)
     if px_per_m is not None:
         shortest_px, longest_px = PLAUSIBLE_M[0] * px_per_m, PLAUSIBLE_M[1] * px_per_m

@@ -72,11 +72,11 @@ class Tile:
 def tiles_for(width_px: int, height_px: int, input_hw: tuple[int, int]) -> tuple[Tile, ...]:
     """Tiles of a frame for a detector with the given input size.
 
-    A wide frame is one tile. A tall one (a telephone held upright) would lose most of its pixels in a wide input, so it is
-    cut into overlapping tiles of the input's shape.
+    A wide frame is one tile, and so is a small one. A tall one (a telephone held upright) would lose most of its pixels in a
+    wide input, so it is cut into overlapping tiles of the input's shape.
     """
     tile_px = width_px * input_hw[0] / input_hw[1]
-    if height_px <= _TALLER_THAN_INPUT * tile_px:
+    if height_px <= max(_TALLER_THAN_INPUT * tile_px, input_hw[0]):
         return (Tile(0, height_px),)
     count = int(np.ceil((height_px - tile_px * _TILE_OVERLAP) / (tile_px * (1.0 - _TILE_OVERLAP))))
     starts = np.linspace(0, height_px - tile_px, count)

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.config import Config
+from vision.config import Config, DetectConfig
 from vision.detect.base import Detector
+from vision.detect.objects import pool_objects
 from vision.geometry import Boxes
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import find_passages, standing_passage
@@ -153,7 +154,7 @@ def _observe(reader: VideoReader, detector: Detector, config: Config, spool: Pic
     scheduler = LookScheduler(config.detect, width_px=record.width_px)
     splitter = ShotSplitter()
     overlays = _ShotOverlays()
-    with _LookQueue(detector, record, config.detect.batch, spool) as queue:
+    with _LookQueue(detector, record, config.detect, spool) as queue:
         for count, frame in enumerate(reader):
             luma = frame.luma(config.motion.width_px)
             speed_px_s = meter.push(luma, frame.pts_s)
@@ -228,10 +229,11 @@ def _repeats(series: MotionSeries) -> tuple[Dropped, ...]:
 class _LookQueue:
     """Hands frames to the detector on another thread, in batches, and collects the looks in order."""
 
-    def __init__(self, detector: Detector, record: VideoRecord, batch: int, spool: PictureSpool) -> None:
+    def __init__(self, detector: Detector, record: VideoRecord, config: DetectConfig, spool: PictureSpool) -> None:
         self._detector = detector
+        self._min_score = config.min_score
         self._tiles = tiles_for(record.width_px, record.height_px, detector.input_hw)
-        self._batch = max(1, batch // len(self._tiles))
+        self._batch = max(1, config.batch // len(self._tiles))
         self._spool = spool
         self._waiting: list[Frame] = []
         self._running: deque[Future[list[Look]]] = deque()
@@ -270,6 +272,7 @@ class _LookQueue:
         looks = []
         for i, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
             detections = merge_tiles(self._tiles, found[i * len(self._tiles) : (i + 1) * len(self._tiles)])
+            detections = pool_objects(detections, self._detector.class_names, min_score=self._min_score)
             self._keep(frame, picture, detections.xyxy_px)
             looks.append(Look(frame.pts, frame.pts_s, detections))
         return looks

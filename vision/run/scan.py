@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from vision import __version__
 from vision.config import Config, load_config
 from vision.detect import Detector, build_detector
+from vision.detect.objects import LOWEST_SCORE
 from vision.errors import FlatcarError, OutputError
 from vision.run.counting import count_video
 from vision.run.evidence import write_crops, write_evidence
@@ -95,7 +96,7 @@ def scan(
     reporter = reporter or Silent()
     taxonomy = default_taxonomy()
     paths, passed_over = find_videos(inputs)
-    detector = (detector_factory or (lambda: build_detector(config.detect)))()
+    detector = (detector_factory or (lambda: _detector_of(config)))()
     try:
         with RunFolder.create(run_dir, force=force) as run, Ledger.open(run_dir, create=True) as ledger:
             ledger.begin(
@@ -120,6 +121,12 @@ def scan(
             return ScanSummary(run_dir, tuple(results))
     finally:
         detector.close()
+
+
+def _detector_of(config: Config) -> Detector:
+    """The detector of the settings, told to report all classes it wavers between: their scores are pooled afterwards."""
+    lowest = min(LOWEST_SCORE, config.detect.min_score)
+    return build_detector(config.detect.model_copy(update={"min_score": lowest}))
 
 
 def _scan_one(

@@ -98,8 +98,6 @@ _CONSIST: tuple[tuple[tuple[str, int], ...], ...] = (
     (),
     (("bmp", 0), ("bmp", 1)),
     (("tank", 1),),
-    (("mlrs", 0),),
-    (("truck", 3),),
     (("mtlb", 0), ("truck", 1)),
     (("sp_gun", 0),),
 )
