@@ -8,6 +8,8 @@ with a state "no train".
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +42,7 @@ _STEP_GROWTH = 0.7
 _MAX_STEP = 5
 _EXTEND_EVIDENCE = 0.08
 _EXTEND_CAP = 0.5
+_CHUNK_FRAMES = 1024
 _MULTIPLES = (1.0, 2.0, 3.0)
 
 
@@ -217,9 +220,13 @@ class _ShotShifts:
         fits = np.abs(near - expected) < _SAME_AS_BACKGROUND_PX + 0.15 * np.abs(expected)
         return np.where(fits, near, expected)
 
-    def emissions(self, background: _Background, axis: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Evidence for each speed in each frame, (n, speeds) float32: responses of bands that do not move with the background."""
-        evidence = np.zeros((len(self), len(axis)), np.float32)
+    def emissions(self, background: _Background, axis: NDArray[np.float64]) -> NDArray[np.float16]:
+        """Evidence for each speed in each frame, (n, speeds): responses of bands that do not move with the background.
+
+        Half precision: it is the largest thing kept of a long shot.
+        """
+        evidence = np.zeros((len(self), len(axis)), np.float16)
+        row = np.zeros(len(axis), np.float32)
         half = len(axis) // 2
         steps = np.arange(-8, 9)
         with_background = background.holds(self.shift)
@@ -236,8 +243,26 @@ class _ShotShifts:
             reach = centre[:, None] + steps[None, :]
             value = response[t][strong][:, None] * np.exp(-0.5 * (steps[None, :] * _BIN / sigma[:, None]) ** 2)
             inside = (reach >= 0) & (reach < len(axis))
-            np.add.at(evidence[t], reach[inside], value[inside].astype(np.float32))
-        return np.minimum(evidence, _EMISSION_CAP)
+            row[:] = 0.0
+            np.add.at(row, reach[inside], value[inside].astype(np.float32))
+            evidence[t] = np.minimum(row, _EMISSION_CAP)
+        return evidence
+
+    def scores(
+        self, evidence: NDArray[np.float16], background: _Background, speeds: NDArray[np.float64]
+    ) -> Iterator[NDArray[np.float32]]:
+        """Gain of each speed over "no train", frame after frame in chunks of (frames, speeds)."""
+        neutral = np.abs(speeds) < _NEUTRAL_PX
+        low_px, high_px = background.range_px(_SAME_AS_BACKGROUND_PX)
+        for begin in range(0, len(self), _CHUNK_FRAMES):
+            part = slice(begin, begin + _CHUNK_FRAMES)
+            score = evidence[part].astype(np.float32) - np.float32(_EMISSION_THRESHOLD)
+            score[~self.measured[part]] = 0.0
+            score[:, neutral] = np.maximum(score[:, neutral], -_NEUTRAL_COST)
+            # What moves like a background layer cannot be seen: no evidence for a train, and none against it.
+            shift_px = background.near[part, None] + speeds * self.age[part, None]
+            hidden = (shift_px > low_px[part, None]) & (shift_px < high_px[part, None])
+            yield np.where(hidden, np.maximum(score, np.float32(-_HIDDEN_COST)), score)
 
     def _ghosts(self) -> NDArray[np.bool_]:
         """Peaks at 0 that only taking the mean off both frames has made: the bands as they are lack them."""
@@ -250,14 +275,7 @@ class _ShotShifts:
         axis = _speed_axis(self.width_px)
         speeds = _SPEED_KNEE_PX * np.sinh(axis)
         evidence = self.emissions(background, axis)
-        score = evidence - np.float32(_EMISSION_THRESHOLD)
-        score[~self.measured] = 0.0
-        neutral = np.abs(speeds) < _NEUTRAL_PX
-        score[:, neutral] = np.maximum(score[:, neutral], -_NEUTRAL_COST)
-        # What moves like a background layer cannot be seen: no evidence for a train, and none against it.
-        hidden = background.holds((background.near[:, None] + speeds * self.age[:, None])[:, :, None].astype(np.float32))[:, :, 0]
-        score = np.where(hidden, np.maximum(score, np.float32(-_HIDDEN_COST)), score)
-        states = _viterbi(score)
+        states = _viterbi(self.scores(evidence, background, speeds), shape=evidence.shape)
         self._extend_ends(states, evidence)
         present = states != NO_TRAIN
         speed_px = np.where(present, speeds[np.maximum(states, 0)], 0.0)
@@ -267,7 +285,7 @@ class _ShotShifts:
         support = np.where(close & present[:, None, None], self.response, 0.0).max(axis=2)
         return _Path(speed_px, present, support.astype(np.float32))
 
-    def _extend_ends(self, states: NDArray[np.int64], evidence: NDArray[np.float32]) -> None:
+    def _extend_ends(self, states: NDArray[np.int64], evidence: NDArray[np.float16]) -> None:
         """Carry each run of states out to where the train still covers only a little of the picture (hysteresis), in place.
 
         A path is born once its evidence clearly beats "no train"; by then the train's end has come some way into the picture.
@@ -338,23 +356,26 @@ class _ShotShifts:
         return best[0], float(np.clip(best[1] / 1.5, 0.0, 1.0)), best[2]
 
 
-def _viterbi(score: NDArray[np.float32]) -> NDArray[np.int64]:
+def _viterbi(chunks: Iterable[NDArray[np.float32]], *, shape: tuple[int, int]) -> NDArray[np.int64]:
     """Best state per frame: a speed bin, or NO_TRAIN; speeds change by a few bins a frame at most.
 
     Args:
-        score: (n, speeds), gain of being at a speed in a frame over there being no train (which scores 0).
+        chunks: In order of time, (frames, speeds) each: gain of being at a speed in a frame over there being no train (which
+            scores 0).
+        shape: Frames and speeds in all.
     """
-    n, bins = score.shape
+    n, bins = shape
+    scores = itertools.chain.from_iterable(chunks)
     steps = np.arange(-_MAX_STEP, _MAX_STEP + 1)
     # Inertia: one bin a frame is the precision, several are a jerk that no train makes.
     cost = (_STEP_COST * np.abs(steps) * (1.0 + _STEP_GROWTH * (np.abs(steps) - 1))).astype(np.float32)
-    at = score[0] - np.float32(_BIRTH_COST)
+    at = next(scores) - np.float32(_BIRTH_COST)
     none = np.float32(0.0)
     came_by = np.zeros((n, bins), np.int8)
     died_from = np.full(n, NO_TRAIN, np.int64)
     born = np.int8(127)
     padded = np.full(bins + 2 * _MAX_STEP, -np.inf, np.float32)
-    for t in range(1, n):
+    for t, score in enumerate(scores, start=1):
         padded[_MAX_STEP:-_MAX_STEP] = at
         options = np.stack([padded[_MAX_STEP + s : _MAX_STEP + s + bins] for s in steps]) - cost[:, None]
         choice = options.argmax(axis=0)
@@ -364,7 +385,7 @@ def _viterbi(score: NDArray[np.float32]) -> NDArray[np.int64]:
         ended = int(at.argmax())
         if at[ended] > none:
             died_from[t], none = ended, at[ended]
-        at = np.maximum(value, birth) + score[t]
+        at = np.maximum(value, birth) + score
     states = np.full(n, NO_TRAIN, np.int64)
     state = int(at.argmax()) if at.max() > none else NO_TRAIN
     for t in range(n - 1, -1, -1):
