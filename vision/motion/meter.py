@@ -1,6 +1,6 @@
 """Streaming front of the motion measurement: frames in, one after the other; a series of band shifts out.
 
-Memory grows by some 300 bytes a frame; pictures are not kept but for the anchor and the frame before.
+Memory grows by some 500 bytes a frame; pictures are not kept but for the anchor and the frame before.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _STILL_PX = 0.4
 _SUPPORTED = 0.2
 _LOST_COHERENCE = 0.25
 _REPEATED_FRAME_GREY = 0.25
+_FIRST_FRAMES = 512
 _STATIC_TIME_S = 1.5
 _STATIC_KNOWN = 0.15
 _LAYER_TOLERANCE_PX = 1.5
@@ -94,8 +95,8 @@ class MotionMeter:
         self._static_weight = 0.0
         self._pts_s: list[float] = []
         self._anchors: list[int] = []
-        self._whole: list[BandPeaks] = []
-        self._moving: list[BandPeaks] = []
+        self._peaks = np.zeros((_FIRST_FRAMES, 4, config.bands, PEAKS_PER_BAND), np.float32)
+        self._coherence: list[float] = []
         self._repeated: list[bool] = []
         self._speeds: deque[float] = deque(maxlen=5)
 
@@ -149,20 +150,19 @@ class MotionMeter:
     @property
     def last_coherence(self) -> float:
         """How well the last frame is its anchor moved, in [0, 1]; 1 before there are two."""
-        return self._whole[-1].coherence if self._pts_s and self._anchors[-1] != len(self._pts_s) - 1 else 1.0
+        return self._coherence[-1] if self._coherence else 1.0
 
     def finish(self) -> MotionSeries:
         """The series of all frames pushed so far."""
-        n, bands = len(self._pts_s), self._config.bands
-        empty = np.zeros((0, bands, PEAKS_PER_BAND), np.float32)
+        shift_px, response, whole_shift_px, whole_response = self._peaks[: len(self._pts_s)].swapaxes(0, 1)
         return MotionSeries(
             pts_s=np.array(self._pts_s, dtype=np.float64),
             anchor=np.array(self._anchors, dtype=np.int64),
-            shift_px=np.stack([p.shift_px for p in self._moving]) if n else empty,
-            response=np.stack([p.response for p in self._moving]) if n else empty,
-            whole_shift_px=np.stack([p.shift_px for p in self._whole]) if n else empty,
-            whole_response=np.stack([p.response for p in self._whole]) if n else empty,
-            coherence=self._coherences(),
+            shift_px=shift_px,
+            response=response,
+            whole_shift_px=whole_shift_px,
+            whole_response=whole_response,
+            coherence=np.array(self._coherence, dtype=np.float32),
             repeated=np.array(self._repeated, dtype=bool),
             width_px=self._width_px,
             rows=self._rows,
@@ -170,16 +170,16 @@ class MotionMeter:
             row_scale=self._frame_wh_px[1] / max(self._rows, 1),
         )
 
-    def _coherences(self) -> NDArray[np.float32]:
-        """Coherence per frame; 1 where nothing was measured (the first frame, repeats)."""
-        pairs = zip(self._anchors, self._whole, strict=True)
-        return np.array([1.0 if anchor == i else peaks.coherence for i, (anchor, peaks) in enumerate(pairs)], np.float32)
-
     def _append(self, pts_s: float, anchor_index: int, whole: BandPeaks, moving: BandPeaks, repeated: bool) -> None:
+        index = len(self._pts_s)
+        if index == len(self._peaks):
+            # One growing array: small ones for every frame would leave holes all over the memory.
+            self._peaks = np.concatenate([self._peaks, np.zeros_like(self._peaks)])
+        self._peaks[index] = moving.shift_px, moving.response, whole.shift_px, whole.response
         self._pts_s.append(pts_s)
         self._anchors.append(anchor_index)
-        self._whole.append(whole)
-        self._moving.append(moving)
+        # Nothing was measured in the first frame and in repeats: they hold together with what came before.
+        self._coherence.append(1.0 if anchor_index == index else whole.coherence)
         self._repeated.append(repeated)
 
     def _anchor_is_stale(self, whole: BandPeaks, moving: BandPeaks, index: int) -> bool:
