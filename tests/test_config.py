@@ -24,7 +24,7 @@ def toml(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("in_file", "in_environment", "flag", "wins"),
     [
-        (None, None, None, 0.25),
+        (None, None, None, 0.3),
         (0.3, None, None, 0.3),
         (0.3, 0.4, None, 0.4),
         (0.3, 0.4, 0.5, 0.5),
@@ -139,7 +139,7 @@ def _section(annotation: Any) -> type[BaseModel]:
     return annotation
 
 
-OTHER: dict[str, Any] = {"weights": "mine.pt", "backend": "openvino", "device": "cpu", "px_per_m": 12.5}
+OTHER: dict[str, Any] = {"precision": "fast", "weights": "mine.pt", "backend": "openvino", "device": "cpu", "px_per_m": 12.5}
 
 
 @pytest.mark.parametrize(("section", "name"), _fields())

@@ -79,6 +79,9 @@ def main() -> None:
 @click.option("--device", help="cpu, cuda, cuda:0, mps, gpu or auto.")
 @click.option("--min-score", type=float, help="Lowest score of an object, over all classes together, 0 to 1.")
 @click.option("--looks-per-view", type=float, help="Looks of the detector while the train advances by the picture's width.")
+@click.option(
+    "--precision", type=click.Choice(["f32", "fast"]), help="OpenVINO: the same everywhere, or faster where the processor can."
+)
 @click.option("--batch", type=int, help="Pictures to a batch of the detector.")
 @_SCALE
 @_CONFIG

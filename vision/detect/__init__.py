@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from vision.config import DetectConfig
-from vision.detect.base import Detector, Precision, prepare
+from vision.detect.base import Detector, prepare
 from vision.detect.registry import Backend, Registry, ResolvedWeights, load_registry, looks_like_path, resolve_path
 from vision.errors import ConfigError
 
 __all__ = ["Detector", "Registry", "ResolvedWeights", "build_detector", "load_registry", "prepare", "resolve_weights"]
 
 
-def build_detector(config: DetectConfig, *, threads: int | None = None, precision: Precision = "f32") -> Detector:
+def build_detector(config: DetectConfig, *, threads: int | None = None) -> Detector:
     """The detector that the settings ask for, ready to run.
 
     ``auto`` takes OpenVINO for weights by name, ``.xml`` and ``.onnx``, unless a CUDA or MPS device is asked for; Ultralytics for
     ``.pt`` and ``.engine``.
 
     Args:
-        config: Weights, backend, device, lowest score, batch.
+        config: Weights, backend, device, lowest score, precision, batch.
         threads: Threads for OpenVINO; None uses all cores.
-        precision: For OpenVINO: ``f32`` gives the same boxes on every machine, ``fast`` is faster on some.
 
     Raises:
         WeightsError: Weights that are unknown, missing, altered or no detection model.
@@ -30,7 +29,7 @@ def build_detector(config: DetectConfig, *, threads: int | None = None, precisio
     """
     weights = resolve_weights(config)
     if _backend(config, weights) == "openvino":
-        return _with_openvino(config, weights, threads, precision)
+        return _with_openvino(config, weights, threads)
     return _with_ultralytics(config, weights)
 
 
@@ -62,7 +61,7 @@ def _backend(config: DetectConfig, weights: ResolvedWeights) -> Backend:
     return "ultralytics" if _torch_device(config) and weights.kind == "onnx" else "openvino"
 
 
-def _with_openvino(config: DetectConfig, weights: ResolvedWeights, threads: int | None, precision: Precision) -> Detector:
+def _with_openvino(config: DetectConfig, weights: ResolvedWeights, threads: int | None) -> Detector:
     from vision.detect.openvino_adapter import OpenVinoDetector  # noqa: PLC0415
 
     if weights.kind in {"torch", "engine"}:
@@ -76,7 +75,7 @@ def _with_openvino(config: DetectConfig, weights: ResolvedWeights, threads: int 
         min_score=config.min_score,
         batch=config.batch,
         threads=threads,
-        precision=precision,
+        precision=config.precision,
         device="GPU" if config.device == "gpu" else "CPU",
         name=weights.name,
         weights_sha256=weights.sha256,
