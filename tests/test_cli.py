@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -18,6 +20,7 @@ from tests.support.films import FilmDetector, film, passing, scene_of, table_byt
 from vision import __version__
 from vision.cli import main
 from vision.detect import registry
+from vision.taxonomy import default_taxonomy
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = ROOT / "weights"
@@ -515,3 +518,26 @@ def test_a_pipe_that_closes_early_is_no_error(known: tuple[Path, Callable[[], in
     )
     assert done.returncode in (0, 141)
     assert "Traceback" not in done.stderr
+
+
+@needs_weights
+def test_a_detector_is_measured_on_a_built_set(tmp_path: Path) -> None:
+    pytest.importorskip("pycocotools")
+    cv2.imwrite(str(tmp_path / "empty.jpg"), np.full((90, 160, 3), 127, np.uint8))
+    truth = {
+        "categories": [{"id": i, "name": name} for i, name in enumerate(default_taxonomy().leaves)],
+        "images": [{"id": 1, "file_name": "empty.jpg", "width": 160, "height": 90, "source": "drawn", "view": "ground"}],
+        "annotations": [],
+        "ignored": [],
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    measured = flatcar("evaluate", "detect", "--data", tmp_path, "--json", tmp_path / "figures.json")
+    assert measured.exit_code == 0, measured.stderr
+    assert json.loads((tmp_path / "figures.json").read_text())["false_alarms"]
+
+
+def test_a_detector_needs_a_built_set_to_be_measured_on(tmp_path: Path) -> None:
+    missing = flatcar("evaluate", "detect", "--data", tmp_path / "nowhere")
+    assert missing.exit_code == 2
+    assert "nowhere" in missing.stderr
+    assert "Traceback" not in missing.stderr

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import click
 
 from vision import __version__
-from vision.errors import FlatcarError, UsageError
+from vision.errors import FlatcarError, InputError, UsageError
 
 if TYPE_CHECKING:
     from vision.types import VideoResult
@@ -328,15 +328,23 @@ def evaluate_counts_command(truth: Path, run: Path, as_json: bool, strict: bool)
 
 
 @evaluate.command("detect")
-@click.option("--data", type=click.Path(path_type=Path), required=True, help="Data set as YAML, see docs/weights.md.")
+@click.option(
+    "--data", type=click.Path(path_type=Path), required=True, help="data.yaml of a built set, or its folder; see docs/weights.md."
+)
 @click.option("--weights", default="default", show_default=True, help="Weights by name or path.")
-@click.option("--split", default="val", show_default=True, help="Which split to measure on.")
+@click.option(
+    "--backend", default="auto", show_default=True, type=click.Choice(["auto", "openvino", "ultralytics"]), help="What runs it."
+)
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for the figures as JSON.")
 @_guarded
-def evaluate_detect_command(data: Path, weights: str, split: str) -> None:
-    """Measure a detector on labelled pictures: mAP by parent and leaf, by view and source."""
+def evaluate_detect_command(data: Path, weights: str, backend: str, json_file: Path | None) -> None:
+    """Measure a detector on the labelled pictures of a built set: mAP by parent and leaf, by view and source."""
     from vision.learn.evaluate import main as run_evaluation  # noqa: PLC0415
 
-    sys.exit(run_evaluation(["--data", str(data), "--weights", weights, "--split", split]))
+    if not data.exists():
+        raise InputError(f"no such file or folder: {data}", hint="make a set with python -m vision.learn.build")
+    given = ["--data", str(data), "--weights", weights, "--backend", backend]
+    sys.exit(run_evaluation([*given, "--json", str(json_file)] if json_file else given))
 
 
 # ---- The machine ------------------------------------------------------------------------------------------------------------
