@@ -367,7 +367,7 @@ def test_scan_show_count_and_report(known: tuple[Path, Callable[[], int]], tmp_p
 
     refused = flatcar("scan", folder, "--out", run, "--min-score", "0.5")
     assert refused.exit_code == 2
-    assert "detect.min_score was 0.25 and is 0.5" in one_line(refused.stderr)
+    assert "detect.min_score was 0.3 and is 0.5" in one_line(refused.stderr)
     assert "--force" in refused.stderr
     anew = flatcar("scan", folder, "--out", run, "--min-score", "0.5", "--force", "--quiet")
     assert (anew.exit_code, anew.output) == (0, "")

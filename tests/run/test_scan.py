@@ -396,7 +396,7 @@ def test_a_failed_file_is_tried_again_once_it_is_whole(scanned: Scanned, tmp_pat
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        (Config(detect=DetectConfig(min_score=0.4)), r"detect\.min_score was 0\.25 and is 0\.4"),
+        (Config(detect=DetectConfig(min_score=0.4)), r"detect\.min_score was 0\.3 and is 0\.4"),
         (Config(motion=MotionConfig(px_per_m=20.0)), r"motion\.px_per_m was None and is 20\.0"),
         (Config(count=CountConfig(interval=0.5)), r"count\.interval was 0\.9 and is 0\.5"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from vision.video import LumaShots, SceneDetectShots, ShotDetector, ShotSplitter
 FPS = 30
 DETECTORS: list[Callable[[], ShotDetector]] = [LumaShots, SceneDetectShots]
 both = pytest.mark.parametrize("make", DETECTORS)
+
+REAL_CLIPS = Path(__file__).parents[1] / "real" / "trainbot"
 
 
 def still(seed: int, frames: int = 40) -> list[media.Picture]:
@@ -175,13 +176,10 @@ def test_shots_cover_every_frame_once(data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    "FLATCAR_TEST_CLIPS" not in os.environ, reason="FLATCAR_TEST_CLIPS does not name a folder with trainbot's clips"
-)
 @both
 @pytest.mark.parametrize("name", ["day", "night", "rain", "snow"])
 def test_real_passages_are_one_shot(make: Callable[[], ShotDetector], name: str) -> None:
-    path = Path(os.environ["FLATCAR_TEST_CLIPS"]) / f"{name}.mp4"
+    path = REAL_CLIPS / f"{name}.mp4"
     splitter = ShotSplitter(make())
     with VideoReader(path, VideoConfig(max_corrupt_in_a_row=60, threads=0)) as reader:
         for frame in reader:
