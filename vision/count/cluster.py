@@ -22,9 +22,6 @@ KERNEL_SHARE = 0.25
 SAME_IOU = 0.55
 """Clusters whose intervals overlap by this IoU are one place."""
 
-DIFFERENT_IOU = 0.3
-"""Two boxes of one look that overlap by less along the train are different things."""
-
 ABSORB_SHARE = 0.5
 """A weaker cluster that shares this part of its own or the stronger one's width is no vehicle of its own."""
 
