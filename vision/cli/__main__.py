@@ -1,0 +1,6 @@
+"""``python -m vision.cli``."""
+
+from vision.cli import main
+
+if __name__ == "__main__":
+    main()
