@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from vision import __version__
+from vision.cli.dataset import dataset
 from vision.cli.evaluate import evaluate
 from vision.cli.machine import doctor
 from vision.cli.scanning import count, report, scan, show
@@ -21,5 +22,5 @@ def main() -> None:
     """Count what trains carry, from rail-spotting video."""
 
 
-for _command in (scan, count, show, report, weights, simulate, evaluate, doctor):
+for _command in (scan, count, show, report, weights, simulate, dataset, evaluate, doctor):
     main.add_command(_command)
