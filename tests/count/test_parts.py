@@ -77,3 +77,10 @@ def test_column_map_has_the_slope_it_claims():
     x = np.linspace(100, 1200, 12)
     slope = (columns(x + 0.01) - columns(x - 0.01)) / 0.02
     np.testing.assert_allclose(slope, (1.05 + 0.4 * (x - 640) / 1280) ** -2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("k0", "k1"), [(1.0, 0.0), (1.0, 0.4), (0.9, -0.7), (1.2, 1.0)])
+def test_lengths_along_the_train_lead_back_to_their_columns(k0: float, k1: float) -> None:
+    columns = ColumnMap(640.0, 1280.0, k0, k1)
+    x_px = np.linspace(0, 1280, 33)
+    assert columns.inverse(columns(x_px)) == pytest.approx(x_px)

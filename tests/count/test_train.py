@@ -302,3 +302,21 @@ def test_oblique_view_is_straightened(oblique):
 def test_wrong_scale_of_the_displacement_is_put_right(scale_error):
     scene = scripted_scene(Script(vehicles=12, seed=6, hard=0.0, scale_error=scale_error))
     assert count_train(scene.passage, scene.looks, **scene.kwargs()).train.total.count == 12
+
+
+@pytest.mark.parametrize("direction", ["right", "left"])
+@pytest.mark.parametrize("oblique", [0.0, 0.4])
+def test_the_trace_says_where_each_box_and_each_place_lies(direction, oblique):
+    scene = scripted_scene(Script(vehicles=9, seed=5, direction=direction, oblique=oblique, false=0.05))
+    result = count_train(scene.passage, scene.looks, **scene.kwargs())
+    trace = result.trace
+    counted = {place.vehicle: place for place in trace.places if place.vehicle >= 0}
+    assert sorted(counted) == [v.index for v in result.train.vehicles]
+    for vehicle in result.train.vehicles:
+        place = counted[vehicle.index]
+        assert (place.class_name, place.looks, place.opportunities) == (vehicle.class_name, vehicle.looks, vehicle.opportunities)
+        assert trace.head_px + trace.sign * vehicle.position_px == pytest.approx(place.centre_px)
+    for of, place_of, s_px in zip(result.cluster_of, trace.place_of, trace.s_px, strict=True):
+        assert [trace.places[j].vehicle if j >= 0 else -1 for j in place_of] == [*of]
+        for j, ends_px in zip(place_of[of >= 0], s_px[of >= 0], strict=True):
+            assert trace.places[j].s0_px - WIDTH < ends_px.mean() < trace.places[j].s1_px + WIDTH

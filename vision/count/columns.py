@@ -46,6 +46,12 @@ class ColumnMap:
         xi = (x_px - self.middle_px) / self.width_px
         return np.asarray(self.middle_px + self.width_px * xi / (self.k0 * np.maximum(self.k0 + self.k1 * xi, 0.1)))
 
+    def inverse(self, along_px: FloatArray) -> FloatArray:
+        """Lengths along the train back to columns; same shape. What lies beyond the horizon gives NaN."""
+        u = (along_px - self.middle_px) / self.width_px * self.k0
+        below = 1 - self.k1 * u
+        return np.asarray(self.middle_px + self.width_px * np.where(below > 1e-6, u * self.k0 / np.maximum(below, 1e-6), np.nan))
+
 
 def fit_columns(sightings: Sightings, table: LookTable) -> ColumnMap:
     """The map from columns to lengths that makes the boxes of neighbouring looks move with the train."""

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from vision.config import CountConfig
 from vision.count.classes import ClassNames, PooledClass, pool_classes
 from vision.count.cluster import Clusters, cluster_places, overlap_px
-from vision.count.columns import fit_columns, straightened
+from vision.count.columns import ColumnMap, fit_columns, straightened
 from vision.count.coordinate import Bools, LookTable, Sightings, place_detections, tabulate_looks
 from vision.count.existence import Existence, count_opportunities, fit_existence
 from vision.count.intervals import interval_around, poisson_binomial, with_unseen
 from vision.count.layers import moves_with, outside_band
 from vision.count.registration import common_offsets
+from vision.count.trace import Trace, trace_count
 from vision.taxonomy import Taxonomy
 from vision.types import Dropped, Interval, Look, Passage, Train, Vehicle
 
@@ -77,12 +78,14 @@ class CountResult:
         dropped: Detections that were left out, one entry for each reason.
         cluster_of: For each look as given an (n,) int32 array: ``Vehicle.index`` of each detection, or -1.
         why: For each look as given an (n,) int8 array: index into ``REASONS``; 0 where ``cluster_of`` is not -1.
+        trace: How it came about.
     """
 
     train: Train
     dropped: tuple[Dropped, ...]
     cluster_of: tuple[NDArray[np.int32], ...]
     why: tuple[NDArray[np.int8], ...]
+    trace: Trace
 
 
 @dataclass(slots=True)
@@ -151,8 +154,9 @@ def count_train(
     table, outside, repeated = tabulate_looks(passage, looks, picture_wh_px[0])
     fate.drop_looks(outside, DROP_OUTSIDE_PASSAGE)
     fate.drop_looks(repeated, DROP_REPEATED_LOOK)
-    sightings, table = _on_the_train(place_detections(table, looks, picture_wh_px[0]), table, passage, fate, px_per_m)
-    sightings, table, places = _registered(sightings, table)
+    sightings = place_detections(table, looks, picture_wh_px[0])
+    sightings, measured, columns = _on_the_train(sightings, table, passage, fate, px_per_m)
+    sightings, table, places = _registered(sightings, measured)
 
     sightings = fate.drop(sightings, table, loose := places.of < 0, DROP_CUT_BOX)
     places = Clusters(places.s0_px, places.s1_px, places.of[~loose], places.core[~loose])
@@ -166,6 +170,11 @@ def count_train(
     index_of = np.full(len(places), -1, np.int64)
     index_of[counted] = np.arange(len(counted))
     vehicles = _vehicles(counted, sightings, places, existence, classes, table, passage, looks)
+    real = existence.probability >= config.min_existence
+    head = _head_px(passage, table, Clusters(places.s0_px[real], places.s1_px[real], places.of, places.core))
+    trace = trace_count(
+        looks, measured, table, sightings, places, existence, classes, vehicle_of=index_of, columns=columns, head=head
+    )
     fate.assign(sightings, table, index_of[places.of])
     fate.drop(sightings, table, index_of[places.of] < 0, DROP_UNSUPPORTED)
 
@@ -179,13 +188,13 @@ def count_train(
         speed_m_s=None if px_per_m is None else passage.speed_px_s / px_per_m,
         flags=_flags(passage, table, vehicles, counted, places, names),
     )
-    return CountResult(train, fate.dropped(), tuple(fate.cluster_of), tuple(fate.why))
+    return CountResult(train, fate.dropped(), tuple(fate.cluster_of), tuple(fate.why), trace)
 
 
 def _on_the_train(
     s: Sightings, table: LookTable, passage: Passage, fate: _Fate, px_per_m: float | None
-) -> tuple[Sightings, LookTable]:
-    """The sightings without those that are beside the train or move with something else, straightened."""
+) -> tuple[Sightings, LookTable, ColumnMap]:
+    """The sightings without those that are beside the train or move with something else, straightened, and how."""
     middle = (s.x0_px + s.x1_px) / 2
     beside = (middle < table.view_px[0]) | (middle > table.view_px[1]) | (s.width_px <= 0) | ~np.isfinite(s.width_px)
     s = fate.drop(s, table, beside, DROP_OUTSIDE_VIEW)
@@ -203,11 +212,12 @@ def _on_the_train(
         shortest_px, longest_px = PLAUSIBLE_M[0] * px_per_m, PLAUSIBLE_M[1] * px_per_m
         implausible = (s.whole & (s.width_px < shortest_px)) | (s.width_px > longest_px)
         s = fate.drop(s, table, implausible, DROP_IMPLAUSIBLE_SIZE)
-    s, table = straightened(s, table, fit_columns(s, table))
+    columns = fit_columns(s, table)
+    s, table = straightened(s, table, columns)
     s = fate.drop(s, table, moves_with(s, table, table.background_px), DROP_MOVES_WITH_BACKGROUND)
     if len(table) and np.ptp(table.background_px) > 0:  # else the background is what stays in the picture
         s = fate.drop(s, table, moves_with(s, table, np.zeros(len(table))), DROP_STATIC_IN_PICTURE)
-    return s, table
+    return s, table, columns
 
 
 def _registered(s: Sightings, table: LookTable) -> tuple[Sightings, LookTable, Clusters]:

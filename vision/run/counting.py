@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vision.config import Config
-from vision.count import count_train
+from vision.count import CountResult, count_train
 from vision.motion.passages import STANDING
 from vision.run.store import RawVideo
 from vision.taxonomy import Taxonomy
@@ -25,22 +25,18 @@ def count_video(raw: RawVideo, *, duration_s: float | None, config: Config, taxo
         config: Settings; those of counting, and the scale if the person gave one.
         taxonomy: The class tree.
     """
+    return result_of(raw, count_passages(raw, config=config, taxonomy=taxonomy), duration_s=duration_s)
+
+
+def result_of(raw: RawVideo, passages: Sequence[CountResult], *, duration_s: float | None) -> VideoResult:
+    """A video's result from its counted passages, see ``count_passages``."""
     trains: list[Train] = []
     dropped = list(raw.dropped)
     sightings = 0
-    for passage in raw.passages:
-        counted = count_train(
-            passage,
-            raw.looks,
-            class_names=raw.class_names,
-            picture_wh_px=(raw.record.width_px, raw.record.height_px),
-            taxonomy=taxonomy,
-            config=config.count,
-            px_per_m=config.motion.px_per_m,
-        )
+    for counted in passages:
         # Looks outside this passage belong to another one, or to none: no loss to report.
         dropped.extend(drop for drop in counted.dropped if drop.reason != "outside_passage")
-        if STANDING in passage.flags and counted.train.total.count < STANDING_MIN_VEHICLES:
+        if not is_train(counted):
             sightings += len(counted.train.vehicles)
         else:
             trains.append(counted.train)
@@ -53,6 +49,28 @@ def count_video(raw: RawVideo, *, duration_s: float | None, config: Config, taxo
         sightings=sightings,
         dropped=tuple(_summed(dropped)),
     )
+
+
+def count_passages(raw: RawVideo, *, config: Config, taxonomy: Taxonomy) -> list[CountResult]:
+    """Each passage of a video counted, trains or not (see ``is_train``), with the traces of how."""
+    return [
+        count_train(
+            passage,
+            raw.looks,
+            class_names=raw.class_names,
+            picture_wh_px=(raw.record.width_px, raw.record.height_px),
+            taxonomy=taxonomy,
+            config=config.count,
+            px_per_m=config.motion.px_per_m,
+        )
+        for passage in raw.passages
+    ]
+
+
+def is_train(counted: CountResult) -> bool:
+    """Whether a passage is a train: what stands still must carry some vehicles to be one."""
+    passage = counted.train.passage
+    return STANDING not in passage.flags or counted.train.total.count >= STANDING_MIN_VEHICLES
 
 
 def _summed(dropped: Iterable[Dropped]) -> list[Dropped]:
