@@ -13,13 +13,10 @@ import csv
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from vision.errors import InputError
-
-View = Literal["ground", "high", "unknown"]
+from vision.learn.pictures import Box, Picture, View
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
@@ -39,53 +36,6 @@ _TANK_EXCEPTIONS = {
     "towed_gun": "towed_gun",
     "truck": "truck",
 }
-
-
-@dataclass(frozen=True)
-class Box:
-    """One box of a picture, in fractions of its width and height.
-
-    Attributes:
-        leaf: Class of the taxonomy, or None for an ignore region.
-        cxcywh: Centre x, centre y, width, height, each 0 to 1.
-        view: Seen from the ground or from high (a drone).
-    """
-
-    leaf: str | None
-    cxcywh: tuple[float, float, float, float]
-    view: View = "unknown"
-
-    @property
-    def xyxy(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom, in fractions, cut to the picture."""
-        cx, cy, w, h = self.cxcywh
-        return max(cx - w / 2, 0.0), max(cy - h / 2, 0.0), min(cx + w / 2, 1.0), min(cy + h / 2, 1.0)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a collection.
-
-    Attributes:
-        source: Name of the collection.
-        file: Path inside the collection, with forward slashes: the picture's identity with ``source``.
-        path: Where it lies on this machine.
-        boxes: Its boxes; empty for a picture without any vehicle.
-        published: Side the collection's author put it on (``train`` or ``valid``), or None.
-        view: View of the picture as a whole.
-    """
-
-    source: str
-    file: str
-    path: Path
-    boxes: tuple[Box, ...] = ()
-    published: str | None = None
-    view: View = "unknown"
-
-    @property
-    def name(self) -> str:
-        """A flat file name without suffix, unique over all collections."""
-        return f"{self.source}__{Path(self.file).with_suffix('').as_posix().replace('/', '__')}"
 
 
 Reader = Callable[[Path, Mapping[str, object]], list[Picture]]
