@@ -44,7 +44,7 @@ def find_passages(series: MotionSeries, shots: Sequence[Shot], config: MotionCon
         if last - first < 2:
             dropped.append(Dropped("shot", "too_short", at_s=shot.start_s))
             continue
-        layers = _with_roles(separate_layers(series, first, last), series)
+        layers = shot_layers(series, shot)
         for start, stop, bridged in _runs(layers, series):
             passage = _passage(series, layers, shot, start, stop)
             reason = _not_a_train(passage, series, config)
@@ -53,6 +53,11 @@ def find_passages(series: MotionSeries, shots: Sequence[Shot], config: MotionCon
             else:
                 passages.append(replace(passage, flags=(*passage.flags, GAP_BRIDGED)) if bridged else passage)
     return passages, dropped
+
+
+def shot_layers(series: MotionSeries, shot: Shot) -> Layers:
+    """How background and train move in a shot, and which bands show them."""
+    return _with_roles(separate_layers(series, *shot_frames(series, shot)), series)
 
 
 def standing_passage(series: MotionSeries, shot: Shot) -> Passage:

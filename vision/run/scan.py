@@ -96,7 +96,7 @@ def scan(
     reporter = reporter or Silent()
     taxonomy = default_taxonomy()
     paths, passed_over = find_videos(inputs)
-    detector = (detector_factory or (lambda: _detector_of(config)))()
+    detector = (detector_factory or (lambda: detector_of(config)))()
     try:
         with RunFolder.create(run_dir, force=force) as run, Ledger.open(run_dir, create=True) as ledger:
             ledger.begin(
@@ -123,7 +123,7 @@ def scan(
         detector.close()
 
 
-def _detector_of(config: Config) -> Detector:
+def detector_of(config: Config) -> Detector:
     """The detector of the settings, told to report all classes it wavers between: their scores are pooled afterwards."""
     lowest = min(LOWEST_SCORE, config.detect.min_score)
     return build_detector(config.detect.model_copy(update={"min_score": lowest}))
