@@ -45,7 +45,7 @@ def test_build(collections: Path, description: Path, tmp_path: Path) -> None:
     assert "train/2_a.jpg" not in {p.file for p in pictures}  # nothing but an ignore region on it
     write_split(data.split, [Placed(p.source, p.file, "valid" if p.source == "mianali" else "train", p.name) for p in pictures])
     out = tmp_path / "out"
-    counted = build(data, collections, out)
+    counted = build(data, collections, out).counted
     assert counted["valid pictures mianali"] == 3
     assert (out / "labels/train/tanks__tank--3.txt").read_text(encoding="utf-8") == "8 0.500000 0.500000 0.500000 0.500000\n"
     truth = json.loads((out / "truth.json").read_text(encoding="utf-8"))

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from vision.errors import InputError
-from vision.learn.sources import mianali_leaf, read_source
+from vision.learn.readers_collections import mianali_leaf
+from vision.learn.sources import read_source
 
 
 @pytest.mark.parametrize(

@@ -1,104 +1,51 @@
 """Build a training set on disk from a data-set description: pictures, YOLO labels, ground truth.
 
-    python -m vision.learn.build --data datasets/first.yaml --pictures FOLDER --out FOLDER
-
-writes, under ``--out``:
+``flatcar dataset build`` writes, under ``--out``:
 
     images/train/*.jpg, images/valid/*.jpg   shrunk pictures; ignore regions painted grey
     labels/train/*.txt, labels/valid/*.txt   YOLO labels
     truth/*.jpg, truth.json                  validation pictures as they are, with their ignore regions
+    manifest.ndjson, set.json                where each picture came from; the set in short, with its digest
     data.yaml                                what the trainer reads
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import yaml
 
-from vision.errors import FlatcarError, InputError
-from vision.learn.sources import Box, Picture, read_source
+from vision import __version__
+from vision.errors import InputError
+from vision.learn.description import DataSet, Reading
+from vision.learn.folders import fresh_folder
+from vision.learn.manifest import Row, write_manifest, write_summary
+from vision.learn.pictures import Box, Image, Picture, check_whole, file_sha256, read_picture
+from vision.learn.problems import BadLabels, Key, Problems
 from vision.learn.splits import (
+    FloatArray,
     Placed,
     divide,
     group,
+    hold_out,
+    looks,
     named_scenes,
-    picture_colours,
-    picture_hash,
     read_split,
+    same_clip,
     same_scene,
     write_split,
 )
-from vision.taxonomy import Taxonomy
-
-Image = npt.NDArray[np.uint8]
 
 GREY = 114  # the trainer's own padding colour: it has seen that it means "nothing"
 COVERED = 0.5  # an ignore region with this share of its area under labelled boxes is left alone
 JPEG_QUALITY = 90
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data-set description read from ``datasets/*.yaml``.
-
-    Attributes:
-        name: Its name.
-        sources: Collection -> its options, as read.
-        taxonomy: The class tree; its leaves are the classes.
-        split: Path of the split file.
-        longest_side_px: Pictures are shrunk to this.
-    """
-
-    name: str
-    sources: Mapping[str, Mapping[str, Any]]
-    taxonomy: Taxonomy
-    split: Path
-    longest_side_px: int
-
-    @classmethod
-    def load(cls, path: Path) -> DataSet:
-        """Read a description; paths in it are relative to it.
-
-        Raises:
-            InputError: The file cannot be read as a description.
-        """
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-            return cls(
-                name=raw["name"],
-                sources=raw["sources"],
-                taxonomy=Taxonomy.load(path.parent / raw["taxonomy"]),
-                split=path.parent / raw["split"],
-                longest_side_px=int(raw["longest_side_px"]),
-            )
-        except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-            raise InputError(f"{path} is no data-set description: {error}") from error
-
-    def pictures(self, root: Path) -> list[Picture]:
-        """All usable pictures: those of negative collections, and those with a labelled box."""
-        found = []
-        for name, options in self.sources.items():
-            negative = options["reader"] == "negatives"
-            found += [p for p in read_source(name, root, options) if negative or any(b.leaf for b in p.boxes)]
-        return found
-
-
-def make_split(data: DataSet, pictures: Sequence[Picture]) -> list[Placed]:
-    """Group the pictures by scene and divide them as the description asks."""
-    pairs = same_scene(pictures, [picture_hash(p.path) for p in pictures], [picture_colours(p.path) for p in pictures])
-    pairs += named_scenes(pictures, {n: o["same_scene"] for n, o in data.sources.items() if "same_scene" in o})
-    return divide(pictures, group(len(pictures), pairs), {n: o.get("validation", 0) for n, o in data.sources.items()})
 
 
 def paint_ignored(image: Image, boxes: Sequence[Box]) -> Image:
@@ -142,52 +89,254 @@ def shrink(image: Image, longest_side_px: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def build(data: DataSet, root: Path, out: Path, *, new_split: bool = False) -> Counter[str]:
-    """Build the set.
+@dataclass(frozen=True)
+class Built:
+    """What was built.
+
+    Attributes:
+        folder: Where it lies.
+        digest: Of its contents, see ``vision.learn.manifest``.
+        counted: How many pictures and boxes went where.
+        problems: What was found wrong, and what was done about it.
+        left_out: Pictures left out for errors.
+        beside: Training pictures left out because they look like the held-out source.
+        new_split: The split file that was written, or None.
+    """
+
+    folder: Path
+    digest: str
+    counted: Counter[str]
+    problems: Problems
+    left_out: int = 0
+    beside: int = 0
+    new_split: Path | None = None
+
+
+Track = Callable[[Sequence[Picture]], Iterable[Picture]]
+"""Goes through pictures, and may show how far it is."""
+
+
+def build(
+    data: DataSet,
+    root: Path | None,
+    out: Path,
+    *,
+    new_split: bool = False,
+    held_out: str | None = None,
+    leave_out_bad: bool = False,
+    force: bool = False,
+    seed: int = 0,
+    track: Track = lambda pictures: pictures,
+) -> Built:
+    """Build the set; it appears whole or not at all.
 
     Args:
         data: The description.
-        root: Folder of the collections.
+        root: Folder of the collections; None takes the description's own.
         out: Folder to write.
         new_split: Divide the pictures anew and write the split file, rather than follow it.
+        held_out: A source that is only measured on: see ``vision.learn.splits.hold_out``.
+        leave_out_bad: Leave pictures with errors out, rather than stop.
+        force: Replace a set that is there.
+        seed: Of the division.
+        track: Goes through the pictures, for a progress bar.
 
     Returns:
-        How many pictures and boxes went where.
+        What was built.
 
     Raises:
-        InputError: A picture cannot be read, or the split does not name it.
+        BadLabels: Labels or pictures are bad; the error carries all of them.
+        InputError: The split does not name a picture, or nothing is left to build from.
+        OutputError: The folder holds something, cannot be written, or the disk is full.
     """
-    pictures = data.pictures(root)
-    if new_split:
-        write_split(data.split, make_split(data, pictures))
-    placed = read_split(data.split)
-    for part in ("images/train", "images/valid", "labels/train", "labels/valid", "truth"):
-        (out / part).mkdir(parents=True, exist_ok=True)
-    truth = _Truth(data.taxonomy.leaves)
-    counted: Counter[str] = Counter()
+    with fresh_folder(out, force=force) as folder, data.reading(root) as read:
+        if read.problems.errors and not leave_out_bad:
+            raise BadLabels(read.problems)
+        pictures, written = sides_of(data, read, new_split=new_split, leave_out_bad=leave_out_bad, seed=seed)
+        sides = written.sides
+        if held_out is not None:
+            sides = hold_out(pictures, sides, held_out)
+        beside = [p for p in pictures if (p.source, p.file) not in sides]
+        built = _Writer(folder, data, read.problems)
+        for picture in track([p for p in pictures if (p.source, p.file) in sides]):
+            built.add(picture, sides[picture.source, picture.file])
+        if read.problems.errors and not leave_out_bad:
+            raise BadLabels(read.problems)
+        digest = built.finish(out, held_out=held_out)
+    return Built(out, digest, built.counted, read.problems, len(read.problems.bad_pictures), len(beside), written.split_file)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Which picture goes where, and the split file that was written for it, if any."""
+
+    sides: Mapping[Key, Placed]
+    split_file: Path | None = None
+
+
+def sides_of(
+    data: DataSet, read: Reading, *, new_split: bool = False, leave_out_bad: bool = False, seed: int = 0
+) -> tuple[list[Picture], Sides]:
+    """The usable pictures and their sides: from the split file, or divided now where there is none.
+
+    Raises:
+        InputError: There are no pictures, or the split file does not name one.
+        BadLabels: A picture cannot be read.
+    """
+    pictures = list(read.pictures)
+    if not pictures:
+        raise InputError(f"{data.name} has no usable picture", hint="is the folder right? see docs/datasets.md")
+    divide_now = new_split or data.split is None or not data.split.exists()
+    if divide_now:
+        pictures, placed = make_split(data, pictures, read.problems, seed=seed)
+        if read.problems.errors and not leave_out_bad:
+            raise BadLabels(read.problems)
+        if data.split is not None:
+            write_split(data.split, placed)
+        return pictures, Sides({(p.source, p.file): p for p in placed}, data.split)
+    assert data.split is not None
+    sides = read_split(data.split)
+    missing = [p for p in pictures if (p.source, p.file) not in sides]
+    if missing:
+        more = f" and {len(missing) - 1} more pictures" if len(missing) > 1 else ""
+        raise InputError(
+            f"{data.split} does not name {missing[0].source}/{missing[0].file}{more}",
+            hint="give new pictures a side with: flatcar dataset split, or divide anew with --new-split",
+        )
+    return pictures, Sides(sides)
+
+
+def make_split(
+    data: DataSet,
+    pictures: Sequence[Picture],
+    problems: Problems | None = None,
+    *,
+    seed: int = 0,
+    keep: Mapping[Key, Placed] | None = None,
+    validation: float | None = None,
+) -> tuple[list[Picture], list[Placed]]:
+    """Group the pictures by scene and divide them as the description asks.
+
+    Args:
+        data: The description.
+        pictures: All usable pictures.
+        problems: Where to note pictures that cannot be read; None raises at the first.
+        seed: Of the division.
+        keep: Sides from before, see ``divide``.
+        validation: Share of every source, in place of the description's.
+
+    Returns:
+        The pictures that could be read, and a row for each.
+
+    Raises:
+        InputError: A picture cannot be read, and no ``problems`` were given.
+    """
+    usable: list[Picture] = []
+    hashes: list[int] = []
+    colours: list[FloatArray] = []
     for picture in pictures:
-        place = placed.get((picture.source, picture.file))
-        if place is None:
-            raise InputError(f"{data.split} does not name {picture.source}/{picture.file}", hint="divide anew with --new-split")
-        image = _read(picture.path, data.longest_side_px)
-        _write(out / "images" / place.split / f"{picture.name}.jpg", paint_ignored(image, picture.boxes))
-        labels = out / "labels" / place.split / f"{picture.name}.txt"
-        labels.write_text("".join(_yolo_lines(picture, data.taxonomy.leaves)), encoding="utf-8")
+        try:
+            found = looks([picture])
+        except InputError as error:
+            if problems is None:
+                raise
+            key = (picture.source, picture.file)
+            problems.error("unreadable_picture", f"{picture.source}: {picture.file}", error.message, picture=key)
+            continue
+        usable.append(picture)
+        hashes += found.hashes
+        colours += found.colours
+    pairs = same_scene(usable, hashes, colours) + same_clip(usable)
+    pairs += named_scenes(usable, {n: o["same_scene"] for n, o in data.sources.items() if "same_scene" in o})
+    shares = data.shares() if validation is None else dict.fromkeys(data.sources, validation)
+    return usable, divide(usable, group(len(usable), pairs), shares, seed=seed, keep=keep)
+
+
+class _Writer:
+    """Writes the pictures of a set one by one, then what is said about them all."""
+
+    def __init__(self, folder: Path, data: DataSet, problems: Problems) -> None:
+        self.counted: Counter[str] = Counter()
+        self._folder = folder
+        self._data = data
+        self._problems = problems
+        self._truth = _Truth(data.taxonomy.leaves)
+        self._rows: list[Row] = []
+        for part in ("images/train", "images/valid", "labels/train", "labels/valid", "truth"):
+            (folder / part).mkdir(parents=True)
+
+    def add(self, picture: Picture, place: Placed) -> None:
+        """Write one picture; one that cannot be read is noted as an error."""
+        try:
+            check_whole(picture.path)
+            original = read_picture(picture.path)
+        except InputError as error:
+            key = (picture.source, picture.file)
+            self._problems.error("unreadable_picture", f"{picture.source}: {picture.file}", error.message, picture=key)
+            return
+        image = shrink(original, self._data.longest_side_px)
+        _write(self._folder / "images" / place.split / f"{picture.name}.jpg", paint_ignored(image, picture.boxes))
+        labels = self._folder / "labels" / place.split / f"{picture.name}.txt"
+        labels.write_text("".join(_yolo_lines(picture, self._data.taxonomy.leaves)), encoding="utf-8", newline="\n")
         if place.split == "valid":
-            _write(out / "truth" / f"{picture.name}.jpg", image)
-            truth.add(picture, image.shape[1], image.shape[0])
-        counted[f"{place.split} pictures"] += 1
-        counted[f"{place.split} pictures {picture.source}"] += 1
-        counted.update(f"{place.split} {b.leaf or '(ignored)'}" for b in picture.boxes)
-    (out / "truth.json").write_text(json.dumps(truth.document(), ensure_ascii=False), encoding="utf-8")
-    trainer = {
-        "path": str(out.resolve()),
-        "train": "images/train",
-        "val": "images/valid",
-        "names": dict(enumerate(data.taxonomy.leaves)),
-    }
-    (out / "data.yaml").write_text(yaml.safe_dump(trainer, sort_keys=False), encoding="utf-8")
-    return counted
+            _write(self._folder / "truth" / f"{picture.name}.jpg", image)
+            self._truth.add(picture, image.shape[1], image.shape[0])
+        self._rows.append(_row(picture, place, original, image))
+        self.counted[f"{place.split} pictures"] += 1
+        self.counted[f"{place.split} pictures {picture.source}"] += 1
+        self.counted.update(f"{place.split} {b.leaf or '(ignored)'}" for b in picture.boxes)
+
+    def finish(self, out: Path, *, held_out: str | None) -> str:
+        """Write truth, description, manifest and summary.
+
+        Returns:
+            The set's digest.
+
+        Raises:
+            InputError: No picture was written.
+        """
+        if not self._rows:
+            raise InputError(f"{self._data.name} has no usable picture left")
+        text = json.dumps(self._truth.document(), ensure_ascii=False)
+        (self._folder / "truth.json").write_text(text, encoding="utf-8")
+        trainer = {
+            "path": str(out.resolve()),
+            "train": "images/train",
+            "val": "images/valid",
+            "names": dict(enumerate(self._data.taxonomy.leaves)),
+        }
+        (self._folder / "data.yaml").write_text(yaml.safe_dump(trainer, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        write_manifest(self._folder, self._rows)
+        said = ("licence", "origin", "revision")
+        summary = {
+            "name": self._data.name,
+            "flatcar": __version__,
+            "longest_side_px": self._data.longest_side_px,
+            "held_out": held_out,
+            "pictures": {split: self.counted[f"{split} pictures"] for split in ("train", "valid")},
+            "sources": {n: {k: str(o[k]) for k in said if k in o} for n, o in self._data.sources.items()},
+            "problems": dict(sorted(self._problems.counts().items())),
+        }
+        return write_summary(self._folder, summary)
+
+
+def _row(picture: Picture, place: Placed, original: Image, image: Image) -> Row:
+    return Row(
+        picture=picture.name,
+        split=place.split,
+        source=picture.source,
+        file=picture.file,
+        sha256=file_sha256(picture.path),
+        licence=picture.licence,
+        group=place.group,
+        view=picture.view,
+        width_px=image.shape[1],
+        height_px=image.shape[0],
+        original_width_px=original.shape[1],
+        original_height_px=original.shape[0],
+        boxes=dict(sorted(Counter(b.leaf for b in picture.boxes if b.leaf).items())),
+        ignored=sum(b.leaf is None for b in picture.boxes),
+    )
 
 
 class _Truth:
@@ -235,34 +384,9 @@ def _yolo_lines(picture: Picture, leaves: Sequence[str]) -> list[str]:
     return lines
 
 
-def _read(path: Path, longest_side_px: int) -> Image:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"cannot read the picture {path}")
-    return shrink(np.asarray(image, dtype=np.uint8), longest_side_px)
-
-
 def _write(path: Path, image: Image) -> None:
-    cv2.imwrite(str(path), image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Build a set from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m vision.learn.build", description="Build a training set on disk.")
-    parser.add_argument("--data", type=Path, required=True, help="description, datasets/*.yaml")
-    parser.add_argument("--pictures", type=Path, required=True, help="folder that holds the collections")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--new-split", action="store_true", help="divide the pictures anew and write the split file")
-    args = parser.parse_args(argv)
-    try:
-        counted = build(DataSet.load(args.data), args.pictures, args.out, new_split=args.new_split)
-    except FlatcarError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    for what, number in sorted(counted.items()):
-        print(f"{number:6d}  {what}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    # Not imwrite: that says nothing when the disk is full, and cannot write every file name on every system.
+    done, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise InputError(f"a picture of {image.shape[1]}x{image.shape[0]} cannot be written as JPEG: {path.name}")
+    path.write_bytes(data.tobytes())

@@ -123,8 +123,12 @@ def picture_head(path: Path) -> PictureHead:
     return PictureHead(*((width_px, height_px) if orientation < 5 else (height_px, width_px)), orientation)
 
 
-def read_picture(path: Path) -> Image:
+def read_picture(path: Path, *, reduced: bool = False) -> Image:
     """A picture, upright, H x W x 3, uint8, BGR.
+
+    Args:
+        path: The file.
+        reduced: At a quarter of its size, which a JPEG decodes faster.
 
     Raises:
         InputError: It is missing, empty or cannot be decoded; the message says which.
@@ -132,7 +136,7 @@ def read_picture(path: Path) -> Image:
     try:
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
         # Not imread: that cannot open every file name on every system.
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        image = cv2.imdecode(data, cv2.IMREAD_REDUCED_COLOR_4 if reduced else cv2.IMREAD_COLOR) if data.size else None
     except OSError as error:
         raise InputError(f"cannot read the picture {path}: {_why_unreadable(path, error)}") from error
     except cv2.error as error:
@@ -140,6 +144,27 @@ def read_picture(path: Path) -> Image:
     if image is None:
         raise InputError(f"cannot read the picture {path}: {_why_unreadable(path)}")
     return np.asarray(image, dtype=np.uint8)
+
+
+def check_whole(path: Path) -> None:
+    """Find out whether a picture is cut off: OpenCV fills what is missing with grey and says nothing.
+
+    Without Pillow nothing is checked.
+
+    Raises:
+        InputError: It is.
+    """
+    try:
+        from PIL import Image as Pillow  # noqa: PLC0415
+    except ImportError:
+        return
+    try:
+        with Pillow.open(path) as image:
+            image.draft("L", (1, 1))  # a JPEG is read to its end, but only an eighth of it computed
+            image.load()
+    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+        why = "it is cut off" if "truncated" in str(error) else _why_unreadable(path, error)
+        raise InputError(f"cannot read the picture {path}: {why}") from error
 
 
 def file_sha256(path: Path) -> str:
