@@ -10,6 +10,7 @@ import click
 from vision import __version__
 from vision.cli.dataset import dataset
 from vision.cli.evaluate import evaluate
+from vision.cli.explain import explain
 from vision.cli.machine import doctor
 from vision.cli.scanning import count, report, scan, show
 from vision.cli.simulate import simulate
@@ -22,5 +23,5 @@ def main() -> None:
     """Count what trains carry, from rail-spotting video."""
 
 
-for _command in (scan, count, show, report, weights, simulate, dataset, evaluate, doctor):
+for _command in (scan, count, show, report, explain, weights, simulate, dataset, evaluate, doctor):
     main.add_command(_command)
