@@ -35,11 +35,13 @@ class Box:
         leaf: Class of the taxonomy, or None for an ignore region.
         cxcywh: Centre x, centre y, width, height, each 0 to 1.
         view: Seen from the ground or from high (a drone).
+        model: Intact and named for sure: the vehicle may be cut out and set into composed pictures.
     """
 
     leaf: str | None
     cxcywh: tuple[float, float, float, float]
     view: View = "unknown"
+    model: bool = True
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:

@@ -58,7 +58,8 @@ def read_mianali(source: Source) -> list[Picture]:
                 continue
             row = named[index]
             box_view: View = "ground" if row["view"] == "ground" else "high" if row["view"] == "high" else view
-            boxes.append(Box(mianali_leaf(row), cxcywh, box_view))
+            model = row["state"] in {"intact", ""} and row["sure"] in {"1", ""}
+            boxes.append(Box(mianali_leaf(row), cxcywh, box_view, model))
         box_views = {b.view for b in boxes}
         if view == "unknown" and len(box_views) == 1:
             view = box_views.pop()
