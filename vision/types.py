@@ -217,6 +217,8 @@ class Vehicle:
         looks: In how many looks it was detected.
         opportunities: In how many looks its place was in view.
         pts, pts_s, xyxy_px: Time and box of the best look.
+        verdict: What a person said of it: ``confirmed``, ``reclassed``, ``merged``, ``split`` or ``added``; empty where only the
+            machine counted it.
     """
 
     index: int
@@ -230,6 +232,15 @@ class Vehicle:
     pts: int
     pts_s: float
     xyxy_px: tuple[float, float, float, float]
+    verdict: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """What people changed on a train: how many verdicts were given on it, and the total that the machine had counted."""
+
+    verdicts: int
+    machine_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +255,7 @@ class Train:
         wagons: None where wagons were not counted.
         speed_m_s: None where the scale is not known.
         flags: The passage's flags and the counter's.
+        reviewed: What people changed, or None where nobody did.
     """
 
     passage: Passage
@@ -253,6 +265,7 @@ class Train:
     wagons: Interval | None = None
     speed_m_s: float | None = None
     flags: tuple[str, ...] = ()
+    reviewed: Reviewed | None = None
 
 
 @dataclass(frozen=True, slots=True)

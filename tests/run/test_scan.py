@@ -246,7 +246,7 @@ def test_rows_have_exactly_the_keys_of_the_contract(scanned: Scanned) -> None:
     for row in trains:
         assert list(row) == [
             "train_id", "video", "sha256", "start_s", "end_s", "direction", "vehicles",
-            "total", "complete", "wagons", "speed_m_s", "flags", "strip",
+            "total", "complete", "wagons", "speed_m_s", "flags", "strip", "reviewed",
         ]  # fmt: skip
         assert set(row["total"]) == {"count", "low", "high"}
         assert all(set(interval) == {"count", "low", "high"} for interval in row["vehicles"].values())
@@ -256,7 +256,7 @@ def test_rows_have_exactly_the_keys_of_the_contract(scanned: Scanned) -> None:
         assert row["total"]["count"] == sum(interval["count"] for interval in row["vehicles"].values())
     for row in vehicles:
         assert list(row) == [
-            "train_id", "index", "class", "parent", "score", "position_px", "looks", "pts_s", "xyxy_px", "crop",
+            "train_id", "index", "class", "parent", "score", "position_px", "looks", "pts_s", "xyxy_px", "crop", "verdict",
         ]  # fmt: skip
         assert row["train_id"] in {train_["train_id"] for train_ in trains}
         assert len(row["xyxy_px"]) == 4

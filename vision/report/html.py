@@ -18,7 +18,7 @@ from vision.errors import TruthError
 from vision.report import words
 from vision.report.strip import colour_of, mark_strip
 from vision.run.ledger import InputRow, Ledger, RunRow
-from vision.run.results import load_results
+from vision.run.reviewed import Outcome, reviewed_run
 from vision.run.store import RunFolder, atomic_write, path_text
 from vision.run.tables import Evidence, class_order, find_evidence, train_ids
 from vision.types import Interval, Train, Vehicle, VideoResult
@@ -44,8 +44,8 @@ def write_report(run_dir: Path, *, embed_limit_bytes: int = EMBED_LIMIT_BYTES) -
     run = RunFolder.open(run_dir)
     with Ledger.open(run_dir, create=False) as ledger:
         rows, runs = ledger.rows(), ledger.runs()
-    results = load_results(run, rows)
-    view = page_view(run, rows, runs, results, embed_limit_bytes=embed_limit_bytes)
+    reviewed = reviewed_run(run, rows)
+    view = page_view(run, rows, runs, reviewed.results, outcomes=reviewed.outcomes, embed_limit_bytes=embed_limit_bytes)
     template = _environment().from_string(_template("index.html.jinja"))
     page = run.path / "report" / "index.html"
     page.parent.mkdir(exist_ok=True)
@@ -54,7 +54,13 @@ def write_report(run_dir: Path, *, embed_limit_bytes: int = EMBED_LIMIT_BYTES) -
 
 
 def page_view(
-    run: RunFolder, rows: Sequence[InputRow], runs: Sequence[RunRow], results: Sequence[VideoResult], *, embed_limit_bytes: int
+    run: RunFolder,
+    rows: Sequence[InputRow],
+    runs: Sequence[RunRow],
+    results: Sequence[VideoResult],
+    *,
+    embed_limit_bytes: int,
+    outcomes: Sequence[Outcome] = (),
 ) -> dict[str, Any]:
     """Everything that the template shows, as texts and numbers."""
     results = sorted(results, key=lambda r: (path_text(r.path), r.sha256))
@@ -73,6 +79,7 @@ def page_view(
         "n_incomplete": sum(not words.complete(train) for train in trains),
         "totals": _totals(trains),
         "videos": [_video_view(result, evidence, strips, pictures) for result in results],
+        "verdicts": [_verdict_view(outcome) for outcome in outcomes],
         "linked": not pictures.embed,
         "picture_mb": pictures.size_bytes / 1e6,
     }
@@ -156,6 +163,7 @@ def _train_view(
         "length": words.length_words(train),
         "complete": words.complete(train),
         "completeness": words.completeness_words(train),
+        "reviewed": words.reviewed_words(train),
         "total": _interval_view("all but cars", train.total),
         "headline": words.interval_words(train.total),
         "counts": [_interval_view(name, train.counts[name]) for name in class_order(train.counts)],
@@ -183,6 +191,24 @@ def _vehicle_view(train: Train, vehicle: Vehicle, crop: str | None) -> dict[str,
         "position": words.position_words(train, vehicle.position_px),
         "clock": words.clock(vehicle.pts_s),
         "crop": crop,
+        "verdict": vehicle.verdict,
+    }
+
+
+def _verdict_view(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    before = ", ".join(place.class_name for place in verdict.before)
+    after = ", ".join(place.class_name for place in verdict.after)
+    place = (verdict.before or verdict.after)[0]
+    return {
+        "kind": verdict.kind,
+        "train": verdict.train_id,
+        "clock": words.clock(place.pts_s),
+        "position": f"{place.position_px:.0f} px",
+        "what": f"{before or 'nothing'} → {after or 'nothing'}" if verdict.kind != "confirm" else before,
+        "who": words.printable(verdict.who),
+        "when": verdict.when,
+        "note": words.printable(outcome.sentence),
     }
 
 

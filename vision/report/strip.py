@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vision.errors import TaxonomyError
 from vision.motion.strip import Strip
+from vision.run.along import head_px, sign_of
 from vision.run.crops import jpeg
 from vision.run.store import RunFolder, atomic_write
 from vision.run.strips import load_strip
@@ -53,10 +54,8 @@ class _Along:
 
     @classmethod
     def of(cls, strip: Strip, train: Train, px_per_m: float | None) -> _Along:
-        sign = -1 if train.passage.direction == "right" else 1
-        head_px = _head_px(train, sign)
-        column = strip.column_of(head_px)
-        return cls("left" if sign > 0 else "right", column, 1 / strip.scale, strip.top_px, px_per_m)
+        column = strip.column_of(head_px(train))
+        return cls("left" if sign_of(train) > 0 else "right", column, 1 / strip.scale, strip.top_px, px_per_m)
 
     def column(self, position_px: float) -> float:
         along = position_px / self.px_per_column
@@ -65,24 +64,6 @@ class _Along:
     def position_px(self, column: float) -> float:
         along = column - self.head_column
         return (along if self.head_at == "left" else -along) * self.px_per_column
-
-
-def _head_px(train: Train, sign: int) -> float:
-    """The train coordinate ``s`` of position 0.
-
-    Each vehicle's best look gives it, ``s = x - D(t)`` less its position. Boxes that are cut off miss by some pixels; the median
-    holds.
-    """
-    passage = train.passage
-    guesses = []
-    for vehicle in train.vehicles:
-        s_px = (vehicle.xyxy_px[0] + vehicle.xyxy_px[2]) / 2 - float(passage.displacement_at(vehicle.pts_s))
-        guesses.append(s_px - sign * vehicle.position_px)
-    if guesses:
-        return float(np.median(guesses))
-    left_px, right_px = passage.view_x_px
-    enters_left = (sign < 0) == passage.head_seen  # a head that is seen comes in on the side away from its heading
-    return (left_px if enters_left else right_px) - float(passage.displacement_at(passage.start_s))
 
 
 def draw_strip(

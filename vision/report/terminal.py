@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vision.report import words
 from vision.run.ledger import Ledger
-from vision.run.results import load_results
+from vision.run.reviewed import reviewed_run
 from vision.run.store import RunFolder, path_text
 from vision.run.tables import class_order, train_ids
 from vision.types import VideoResult
@@ -16,7 +16,7 @@ from vision.types import VideoResult
 if TYPE_CHECKING:
     from rich.console import Console
 
-_HEADER = ("train", "video", "at", "total", "vehicles", "completeness", "flags")
+_HEADER = ("train", "video", "at", "total", "vehicles", "completeness", "flags", "reviewed")
 
 
 def show_run(run_dir: Path, *, console: Console | None = None) -> None:
@@ -52,7 +52,7 @@ def _read(run_dir: Path) -> tuple[list[VideoResult], list[str]]:
     run = RunFolder.open(run_dir)
     with Ledger.open(run_dir, create=False) as ledger:
         rows = ledger.rows()
-    results = sorted(load_results(run, rows), key=lambda r: (path_text(r.path), r.sha256))
+    results = sorted(reviewed_run(run, rows).results, key=lambda r: (path_text(r.path), r.sha256))
     return results, [path_text(row.path) for row in rows if row.status in {"queued", "running"}]
 
 
@@ -71,6 +71,7 @@ def _train_lines(results: Sequence[VideoResult]) -> list[tuple[str, ...]]:
                     counts or "none",
                     words.completeness_words(train),
                     ", ".join(train.flags),
+                    words.reviewed_short(train),
                 )
             )
     return lines
@@ -93,7 +94,9 @@ def _print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, caption="total: all but cars, low to high in brackets", caption_justify="left")
-    for name in _HEADER:
+    reviewed = any(row[-1] for row in rows)  # a column that says nothing is not shown
+    rows = [row if reviewed else row[:-1] for row in rows]
+    for name in _HEADER if reviewed else _HEADER[:-1]:
         table.add_column(name, overflow="fold", no_wrap=name in {"train", "at"})
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a name in [brackets] is no markup

@@ -19,6 +19,7 @@ FLAGS = {
     "no_looks": "The detector never looked at this passage: nothing counted means nothing known.",
     "gap_bridged": "The train's motion was lost for a moment and carried on from before and after.",
     "standing": "The train stands still in this shot: only the part in the picture is counted.",
+    "verdict_without_vehicle": "A person's verdict speaks of a vehicle that the machine does not count now; see the verdicts.",
     "no_background": "The background's motion could not be measured, so the direction rests on the train alone.",
 }
 """What each flag means; a flag that is not here is shown by its name."""
@@ -80,6 +81,20 @@ def completeness_words(train: Train) -> str:
         return "head and tail seen"
     ends = "head seen, tail not seen" if head else "head not seen, tail seen" if tail else "neither head nor tail seen"
     return f"{ends}: at least {train.total.low}"
+
+
+def reviewed_words(train: Train) -> str:
+    """``2 verdicts of people are in these numbers; the machine alone counted 19``; empty where nobody reviewed the train."""
+    if train.reviewed is None:
+        return ""
+    n = train.reviewed.verdicts
+    verdicts = "1 verdict of a person is" if n == 1 else f"{n} verdicts of people are"
+    return f"{verdicts} in these numbers; the machine alone counted {train.reviewed.machine_count}"
+
+
+def reviewed_short(train: Train) -> str:
+    """``2 verdicts, machine 19``; empty where nobody reviewed the train."""
+    return "" if train.reviewed is None else f"{train.reviewed.verdicts} verdicts, machine {train.reviewed.machine_count}"
 
 
 def class_words(class_name: str) -> str:

@@ -18,9 +18,9 @@ from vision.run.counting import count_video
 from vision.run.evidence import write_crops, write_evidence
 from vision.run.ledger import InputRow, Ledger
 from vision.run.observe import observe_video
-from vision.run.results import load_results, stored_result, write_result
+from vision.run.results import stored_result, write_result
+from vision.run.reviewed import Outcome, rebuild_tables
 from vision.run.store import RunFolder, load_raw, raw_path, save_raw
-from vision.run.tables import find_evidence, write_tables
 from vision.taxonomy import Taxonomy, default_taxonomy
 from vision.types import VideoRecord, VideoResult
 from vision.video import find_videos, probe, sha256_of
@@ -56,12 +56,14 @@ class ScanSummary:
 
     Attributes:
         run_dir: The run folder.
-        results: All inputs of the run that ended, also those of earlier scans.
-        failed: The failed ones among them.
+        results: All inputs of the run that ended, also those of earlier scans; with people's verdicts laid over them.
+        lost: People's verdicts that speak of a vehicle or train that is not counted any more.
+        failed: The failed ones among the results.
     """
 
     run_dir: Path
     results: tuple[VideoResult, ...]
+    lost: tuple[Outcome, ...] = ()
 
     @property
     def failed(self) -> tuple[VideoResult, ...]:
@@ -116,9 +118,8 @@ def scan(
                     reporter.finished(_scan_one(row, run, ledger, detector, config, taxonomy, reporter))
             finally:
                 # Also after Ctrl-C: the tables show what is done so far.
-                results = load_results(run, ledger.rows())
-                write_tables(run, results, find_evidence(run, results))
-            return ScanSummary(run_dir, tuple(results))
+                reviewed = rebuild_tables(run, ledger.rows())
+            return ScanSummary(run_dir, reviewed.results, reviewed.lost)
     finally:
         detector.close()
 
@@ -217,9 +218,8 @@ def count_again(run_dir: Path, *, config: Config) -> ScanSummary:
                 write_crops(run, result)
                 write_result(run, result)
                 ledger.finish(row, result)
-        results = load_results(run, ledger.rows())
-        write_tables(run, results, find_evidence(run, results))
-        return ScanSummary(run_dir, tuple(results))
+        reviewed = rebuild_tables(run, ledger.rows())
+        return ScanSummary(run_dir, reviewed.results, reviewed.lost)
 
 
 def settings_of(run_dir: Path, toml_path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:

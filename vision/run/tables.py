@@ -25,10 +25,15 @@ Row = dict[str, Any]
 
 TRAIN_KEYS = (
     "train_id", "video", "sha256", "start_s", "end_s", "direction",
-    "vehicles", "total", "complete", "wagons", "speed_m_s", "flags", "strip",
+    "vehicles", "total", "complete", "wagons", "speed_m_s", "flags", "strip", "reviewed",
 )  # fmt: skip
-VEHICLE_KEYS = ("train_id", "index", "class", "parent", "score", "position_px", "looks", "pts_s", "xyxy_px", "crop")
+VEHICLE_KEYS = ("train_id", "index", "class", "parent", "score", "position_px", "looks", "pts_s", "xyxy_px", "crop", "verdict")
 VIDEO_KEYS = ("video", "sha256", "status", "reason", "duration_s", "trains", "sightings")
+_LATER_KEYS = frozenset({"reviewed", "verdict"})
+"""Tables made before people could give verdicts lack these columns."""
+
+REVIEW_CROPS = "review/crops"
+"""Crops of vehicles that no detection showed: people added them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,10 @@ def find_evidence(run: RunFolder, results: Iterable[VideoResult]) -> Evidence:
             if (run.path / strip_path(train_id)).is_file():
                 strips[train_id] = strip_path(train_id)
             for vehicle in train.vehicles:
-                crop = f"crops/{crop_name(result.sha256, vehicle)}.jpg"
-                if (run.path / crop).is_file():
-                    crops[train_id, vehicle.index] = crop
+                for folder in ("crops", REVIEW_CROPS):
+                    crop = f"{folder}/{crop_name(result.sha256, vehicle)}.jpg"
+                    if (train_id, vehicle.index) not in crops and (run.path / crop).is_file():
+                        crops[train_id, vehicle.index] = crop
     return Evidence(strips, crops)
 
 
@@ -113,6 +119,9 @@ def train_rows(results: Iterable[VideoResult], evidence: Evidence | None = None)
                 "speed_m_s": number(train.speed_m_s, 2),
                 "flags": list(train.flags),
                 "strip": strips.get(train_id),
+                "reviewed": None
+                if train.reviewed is None
+                else {"verdicts": train.reviewed.verdicts, "machine_count": train.reviewed.machine_count},
             }
         )
     return rows
@@ -133,6 +142,7 @@ def vehicle_rows(results: Iterable[VideoResult], evidence: Evidence | None = Non
             "pts_s": number(vehicle.pts_s, 6),
             "xyxy_px": [number(v, 1) for v in vehicle.xyxy_px],
             "crop": crops.get((train_id, vehicle.index)),
+            "verdict": vehicle.verdict or None,
         }
         for _, train_id, train in _trains(results)
         for vehicle in sorted(train.vehicles, key=lambda v: v.index)
@@ -234,6 +244,7 @@ def _csv(name: str, rows: Sequence[Row]) -> str:
         "complete": ["complete_head", "complete_tail"],
         "wagons": [f"wagons_{part}" for part in count],
         "xyxy_px": ["x0_px", "y0_px", "x1_px", "y1_px"],
+        "reviewed": ["reviewed_verdicts", "reviewed_machine_count"],
         "vehicles": [],  # at the end: how many there are depends on the run
     }
     columns = [column for key in keys for column in flat.get(key, [key])]
@@ -256,7 +267,7 @@ def _flat_row(row: Row) -> Row:
             flat[key] = _safe_cell(";".join(value))
         elif isinstance(value, dict):
             flat |= {f"{key}_{part}": _cell(v) for part, v in value.items()}
-        elif not (key == "wagons" and value is None):
+        elif not (key in {"wagons", "reviewed"} and value is None):
             flat[key] = _cell(value)
     return flat
 
@@ -293,6 +304,7 @@ def _parquet(name: str, rows: Sequence[Row]) -> bytes:
                 ("speed_m_s", pa.float64()),
                 ("flags", pa.list_(pa.string())),
                 ("strip", pa.string()),
+                ("reviewed", pa.struct([("verdicts", pa.int32()), ("machine_count", pa.int32())])),
             ]
         ),
         "vehicles": pa.schema(
@@ -307,6 +319,7 @@ def _parquet(name: str, rows: Sequence[Row]) -> bytes:
                 ("pts_s", pa.float64()),
                 ("xyxy_px", pa.list_(pa.float64())),
                 ("crop", pa.string()),
+                ("verdict", pa.string()),
             ]
         ),
         "videos": pa.schema(
@@ -362,7 +375,7 @@ def _read(path: Path, keys: Sequence[str]) -> list[Row]:
             raise TruthError(f"{path}:{i}: not a line of JSON: {error}") from error
         if not isinstance(row, dict):
             raise TruthError(f"{path}:{i}: expected an object, not {type(row).__name__}")
-        missing = [key for key in keys if key not in row]
+        missing = [key for key in keys if key not in row and key not in _LATER_KEYS]
         if missing:
             raise TruthError(f"{path}:{i}: {', '.join(missing)} missing")
         rows.append(row)
