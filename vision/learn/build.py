@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,25 @@ class Built:
     left_out: int = 0
     beside: int = 0
     new_split: Path | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """The counts, ready for JSON."""
+        return {
+            "counted": dict(sorted(self.counted.items())),
+            "left_out": self.left_out,
+            "beside": self.beside,
+            "problems": dict(sorted(self.problems.counts().items())),
+            "split": None if self.new_split is None else str(self.new_split),
+        }
+
+    def sentences(self) -> Iterator[str]:
+        """What else a person should know."""
+        if self.left_out:
+            yield f"{self.left_out} pictures left out for their errors"
+        if self.beside:
+            yield f"{self.beside} training pictures left out: they look like, or are of the scenes of, the held-out source"
+        if self.new_split is not None:
+            yield f"sides written to {self.new_split}: the next build follows them"
 
 
 Track = Callable[[Sequence[Picture]], Iterable[Picture]]

@@ -16,7 +16,7 @@ import math
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -153,6 +153,27 @@ class DataSet:
             raise InputError(f"{where}: longest_side_px is {self.longest_side_px}", hint="use 32 to 16384")
         if not _is_share(self.validation):
             raise InputError(f"{where}: validation is {self.validation}", hint="use a share from 0 to 1")
+
+    def with_default(self, option: str, value: object) -> DataSet:
+        """The same with an option for those sources that know it and do not say it; None changes nothing."""
+        if value is None:
+            return self
+        sources = {
+            name: {option: value, **options} if option in OPTIONS[str(options["reader"])] else options
+            for name, options in self.sources.items()
+        }
+        return replace(self, sources=sources)
+
+    def changed(self, *, validation: float | None = None, longest_side_px: int | None = None) -> DataSet:
+        """The same with other figures for the whole set; None changes nothing.
+
+        Raises:
+            InputError: A figure is out of its range.
+        """
+        data = self if validation is None else replace(self, validation=validation)
+        data = data if longest_side_px is None else replace(data, longest_side_px=longest_side_px)
+        data.check("the options")
+        return data
 
     def shares(self) -> dict[str, object]:
         """Source -> ``published``, or the share of it that goes to validation."""

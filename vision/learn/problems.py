@@ -135,5 +135,6 @@ class BadLabels(InputError):  # noqa: N818 - named for what it is
         first = errors[0].line() if errors else "nothing"
         super().__init__(
             f"{sum(kinds.values())} errors in the labels ({named}); the first: {first}",
-            hint="correct them, or leave the pictures out with --leave-out-bad",
+            hint=("say what the classes are with --map or classes:" if "unknown_class" in kinds else "correct them")
+            + ", or leave the pictures out with --leave-out-bad",
         )

@@ -15,12 +15,14 @@ import numpy as np
 
 from vision.config import VideoConfig
 from vision.errors import FlatcarError, InputError
+from vision.geometry import interval_iou, iou_matrix
 from vision.learn.labels import Source, Xyxy
 from vision.learn.pictures import Box, Picture
 from vision.run.ledger import Ledger
 from vision.run.results import load_results
 from vision.run.store import RunFolder, load_raw
 from vision.run.tables import train_ids
+from vision.taxonomy import default_taxonomy
 from vision.types import Detections, Train, Vehicle, VideoRecord, VideoResult
 from vision.video import VideoReader, sha256_of
 
@@ -63,9 +65,12 @@ def _of_video(source: Source, run: RunFolder, result: VideoResult) -> Iterator[P
     wanted: dict[int, tuple[str, list[Train]]] = {}
     for train_id, train in zip(train_ids(result), result.trains, strict=True):
         for vehicle in train.vehicles:
-            if vehicle.pts in looks and vehicle.score >= least:
+            if vehicle.score >= least:
                 wanted.setdefault(vehicle.pts, (train_id, []))[1].append(train)
-    labelled = {pts: traced(looks[pts].detections, looks[pts].pts_s, trains, least) for pts, (_, trains) in wanted.items()}
+    labelled = {
+        pts: labels_of(pts, looks[pts].detections if pts in looks else Detections.empty(), trains, least)
+        for pts, (_, trains) in wanted.items()
+    }
     try:
         frames = _decoded(source.work, video, raw.record, set(labelled))
     except FlatcarError as error:
@@ -98,6 +103,21 @@ def _picture(
     return source.picture(path, file, boxes, clip=train_id)
 
 
+def labels_of(pts: int, detections: Detections, trains: Sequence[Train], min_score: float) -> list[tuple[str | None, Xyxy]]:
+    """All labels of one frame: the vehicles that it shows best by their own boxes, and what else was detected on it.
+
+    Args:
+        pts: Its time stamp.
+        detections: On it; none where no look was taken there (a person may have drawn a vehicle on any frame).
+        trains: The trains with a vehicle that it shows best.
+        min_score: Vehicles with a lower score count as none.
+    """
+    best = [v for t in trains for v in t.vehicles if v.pts == pts and v.score >= min_score]
+    own: list[tuple[str | None, Xyxy]] = [(_leaf(v.class_name), v.xyxy_px) for v in best]
+    others = traced(detections, best[0].pts_s, trains, min_score)
+    return own + [(name, box) for name, box in others if all(_iou(box, mine) <= _SAME_BOX_IOU for _, mine in own)]
+
+
 def traced(detections: Detections, pts_s: float, trains: Sequence[Train], min_score: float) -> list[tuple[str | None, Xyxy]]:
     """The detections of one look with the class of the vehicle each belongs to; None where it belongs to none for sure.
 
@@ -118,7 +138,10 @@ def traced(detections: Detections, pts_s: float, trains: Sequence[Train], min_sc
         nearest_px = np.inf
         for vehicle, train in vehicles:
             apart_px = abs((left + right) / 2 - _column_px(vehicle, train, pts_s))
-            if apart_px < min(nearest_px, _reach_px(vehicle)) and _overlap(vehicle.xyxy_px[1::2], (top, bottom)) > _SAME_BOX_IOU:
+            if (
+                apart_px < min(nearest_px, _reach_px(vehicle))
+                and interval_iou(vehicle.xyxy_px[1], vehicle.xyxy_px[3], top, bottom) > _SAME_BOX_IOU
+            ):
                 nearest_px = apart_px
                 name = vehicle.class_name if vehicle.score >= min_score else None
         found.append((_leaf(name), (left, top, right, bottom)))
@@ -136,15 +159,11 @@ def _reach_px(vehicle: Vehicle) -> float:
     return (vehicle.xyxy_px[2] - vehicle.xyxy_px[0]) / 3
 
 
-def _overlap(a: tuple[float, ...], b: tuple[float, float]) -> float:
-    """Intersection over union of two intervals of rows."""
-    both = min(a[1], b[1]) - max(a[0], b[0])
-    return max(both, 0.0) / max(max(a[1], b[1]) - min(a[0], b[0]), 1e-9)
+def _iou(a: Xyxy, b: Xyxy) -> float:
+    return float(iou_matrix(np.array([a], np.float32), np.array([b], np.float32))[0, 0])
 
 
 def _leaf(name: str | None) -> str | None:
-    from vision.taxonomy import default_taxonomy  # noqa: PLC0415 - the run's own names are the project's
-
     return name if name in default_taxonomy().leaves else None
 
 
