@@ -66,6 +66,7 @@ def test_rows_keep_the_contract() -> None:
             "speed_m_s": 8.33,
             "flags": ["doubt"],
             "strip": "strips/x.jpg",
+            "reviewed": None,
         }
     ]
     rows = vehicle_rows(results, evidence)
@@ -80,6 +81,7 @@ def test_rows_keep_the_contract() -> None:
         "pts_s": 1.64,
         "xyxy_px": [200.0, 120.0, 360.0, 220.0],
         "crop": "crops/y.jpg",
+        "verdict": None,
     }
     assert [row["crop"] for row in rows] == [None, "crops/y.jpg", None]
     assert video_rows(results) == [
@@ -148,6 +150,7 @@ def test_csv_columns(run: RunFolder) -> None:
     assert list(rows[0]) == [
         "train_id", "video", "sha256", "start_s", "end_s", "direction", "total_count", "total_low", "total_high",
         "complete_head", "complete_tail", "wagons_count", "wagons_low", "wagons_high", "speed_m_s", "flags", "strip",
+        "reviewed_verdicts", "reviewed_machine_count",
         "tank_count", "tank_low", "tank_high", "bmp_count", "bmp_low", "bmp_high",
     ]  # fmt: skip
     assert rows[0]["video"] == "'=cmd|' /C calc'!A0"

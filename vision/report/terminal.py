@@ -35,11 +35,13 @@ def show_run(run_dir: Path, *, console: Console | None = None) -> None:
     console = console or Console()
     results, waiting = _read(run_dir)
     rows = [tuple(words.printable(cell) for cell in row) for row in _train_lines(results)]
+    reviewed = any(row[-1] for row in rows)  # a column that says nothing is not shown
+    header, rows = (_HEADER, rows) if reviewed else (_HEADER[:-1], [row[:-1] for row in rows])
     if console.is_terminal:
-        _print_table(console, rows)
+        _print_table(console, header, rows)
     else:
         # Not through rich: it would break lines at 80 columns. A tab apart, for cut and awk.
-        for row in (_HEADER, *rows) if rows else ():
+        for row in (header, *rows) if rows else ():
             console.file.write("\t".join(row) + "\n")
     for line in _other_lines(results, waiting, found=bool(rows)):
         if console.is_terminal:
@@ -86,7 +88,7 @@ def _other_lines(results: Sequence[VideoResult], waiting: Sequence[str], *, foun
     return lines
 
 
-def _print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
+def _print_table(console: Console, header: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     from rich import box  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -94,9 +96,7 @@ def _print_table(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
     if not rows:
         return
     table = Table(box=box.SIMPLE_HEAD, caption="total: all but cars, low to high in brackets", caption_justify="left")
-    reviewed = any(row[-1] for row in rows)  # a column that says nothing is not shown
-    rows = [row if reviewed else row[:-1] for row in rows]
-    for name in _HEADER if reviewed else _HEADER[:-1]:
+    for name in header:
         table.add_column(name, overflow="fold", no_wrap=name in {"train", "at"})
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))  # Text: a name in [brackets] is no markup
