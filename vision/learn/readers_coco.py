@@ -107,7 +107,8 @@ def _read_file(source: Source, path: Path, document: Mapping[str, Any]) -> Itera
         file = source.file_of(picture)
         key = (source.name, file)
         boxes = [
-            _box(source, row, names, image, head, source.place(path, f"annotations[{n}]"), key) for n, row in rows_of[image["id"]]
+            _box(source, row, names, image, head, source.place(path, f"annotations[{n}] of {file_name}"), key)
+            for n, row in rows_of[image["id"]]
         ]
         side = side_of(file) or side_of(f"{path.stem.split('_')[-1]}/x") or side_of(source.file_of(path))
         yield source.picture(picture, file, [b for b in boxes if b], side=side)

@@ -63,6 +63,7 @@ def _from_samples(source: Source, path: Path) -> Iterator[Picture]:
         rows = value.get("detections") if isinstance(value, Mapping) else None
         sides = [side for tag in sample.get("tags") or [] if (side := side_of(f"{tag}/x"))]
         clip = sample.get(str(clip_field)) if clip_field else None
+        where = source.place(path, f"samples[{number}] {sample['filepath']}")
         picture = finder.find(path.parent, sample["filepath"])
         told = (sides[0] if sides else None, None if clip is None else str(clip))
         yield from _picture(source, picture, sample["filepath"], rows, None, where, *told)

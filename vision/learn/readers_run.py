@@ -1,8 +1,8 @@
 """Frames of a finished run, labelled with what the run itself believed.
 
 Each vehicle's best look gives a frame. Every detection on that frame is traced to a vehicle along the train and takes its class,
-which is pooled over all looks and so better than one detection's; what belongs to no vehicle is an ignore region. They are labels
-made by a detector: look through them before learning from them.
+which is pooled over all looks, or a person's verdict where there is one; what belongs to no vehicle is an ignore region. Where
+nobody reviewed the run they are labels made by a detector: look through them before learning from them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vision.geometry import interval_iou, iou_matrix
 from vision.learn.labels import Source, Xyxy
 from vision.learn.pictures import Box, Picture
 from vision.run.ledger import Ledger
-from vision.run.results import load_results
+from vision.run.reviewed import reviewed_run
 from vision.run.store import RunFolder, load_raw
 from vision.run.tables import train_ids
 from vision.taxonomy import default_taxonomy
@@ -42,7 +42,7 @@ def read_run(source: Source) -> list[Picture]:
     """
     run = RunFolder.open(source.folder)
     with Ledger.open(run.path, create=False) as ledger:
-        results = load_results(run, ledger.rows())
+        results = reviewed_run(run, ledger.rows()).results
     pictures = []
     for result in results:
         if result.status == "done" and any(train.vehicles for train in result.trains):
