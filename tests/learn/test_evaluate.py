@@ -1,132 +1,47 @@
-"""Detection figures: hand-made truths and detectors whose figures are known."""
+"""Evaluation of a detector as a whole, and its command."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
-from vision.errors import InputError
-from vision.learn.evaluate import Figures, Truth, evaluate, false_alarms, merge_same_object, predict, table
-from vision.taxonomy import default_taxonomy
+from tests.support.detectors import ScriptedDetector
+from tests.support.evaluations import (
+    BMD,
+    BMP,
+    LEAVES,
+    PERFECT,
+    TANK,
+    A,
+    B,
+    D,
+    found,
+    knowing,
+    no_leftovers,
+    small_truth,
+    write_set,
+)
+from vision.cli import main
+from vision.config import DetectConfig
+from vision.errors import InputError, UsageError, WeightsError
+from vision.learn import evaluate as module
+from vision.learn.evaluate import MIN_SCORE, Request, Truth, evaluate_detector, predict
 from vision.types import Detections
-
-LEAVES = default_taxonomy().leaves
-TANK, BMP, BMD, CIVIL_CAR = (LEAVES.index(n) for n in ("tank", "bmp", "bmd", "civil_car"))
-A, B, C = [10, 10, 40, 40], [60, 10, 90, 40], [10, 60, 40, 90]
-
-
-def box(xyxy: Sequence[float]) -> list[float]:
-    x0, y0, x1, y1 = xyxy
-    return [x0, y0, x1 - x0, y1 - y0]
-
-
-@pytest.fixture
-def truth() -> Truth:
-    """One ground picture with a tank at A and a BMP at B, an ignore region at C; one high one with a tank; an empty one."""
-    views = [("s", "ground"), ("s", "high"), ("t", "ground")]
-    images = [
-        {"id": i, "file_name": f"{i}.png", "width": 100, "height": 100, "source": s, "view": v}
-        for i, (s, v) in enumerate(views, start=1)
-    ]
-    annotations = [
-        {"image_id": 1, "category_id": TANK, "bbox": box(A)},
-        {"image_id": 1, "category_id": BMP, "bbox": box(B)},
-        {"image_id": 2, "category_id": TANK, "bbox": box(A)},
-    ]
-    return Truth(Path(), LEAVES, tuple(images), tuple(annotations), ({"image_id": 1, "bbox": box(C)},))
-
-
-def found(*rows: tuple[Sequence[float], float, int]) -> Detections:
-    return Detections.of([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
-
-
-def figures_of(figures: Sequence[Figures], level: str, part: str = "all") -> Figures:
-    return next(f for f in figures if (f.level, f.part) == (level, part))
-
-
-PERFECT = (found((A, 0.9, TANK), (B, 0.9, BMP)), found((A, 0.9, TANK)), Detections.empty())
-
-
-def test_perfect_detections(truth: Truth) -> None:
-    pytest.importorskip("pycocotools")
-    figures = evaluate(truth, PERFECT, LEAVES)
-    for level in ("leaf", "parent", "any"):
-        assert figures_of(figures, level).map50 == pytest.approx(1)
-        assert figures_of(figures, level).map == pytest.approx(1)
-    leaf = figures_of(figures, "leaf")
-    assert (leaf.classes["tank"].boxes, leaf.classes["bmp"].boxes, leaf.classes["bmd"].boxes) == (2, 1, 0)
-    assert leaf.classes["bmd"].ap50 is None
-
-
-@pytest.mark.parametrize(
-    ("first", "level", "map50"),
-    [
-        # A BMP called BMD: wrong as a leaf, right as its parent.
-        (found((A, 0.9, TANK), (B, 0.9, BMD)), "leaf", 0.5),
-        (found((A, 0.9, TANK), (B, 0.9, BMD)), "parent", 1.0),
-        # Called a tank, it is still a vehicle.
-        (found((A, 0.9, TANK), (B, 0.9, TANK)), "any", 1.0),
-        # Both leaves of one parent on one object are one detection, not a false one beside a right one.
-        (found((A, 0.9, TANK), (B, 0.95, BMD), (B, 0.9, BMP)), "parent", 1.0),
-        # A detection on an ignore region counts neither way, of whatever class and however sure.
-        (found((A, 0.9, TANK), (B, 0.9, BMP), (C, 0.99, TANK), (C, 0.99, BMP)), "leaf", 1.0),
-        # The same beside it is false, and comes before the right ones.
-        (found((A, 0.9, TANK), (B, 0.9, BMP), ([60, 60, 90, 90], 0.99, BMP)), "leaf", 0.75),
-        # Nothing found on this picture: one tank of two, no BMP.
-        (Detections.empty(), "leaf", 0.252),
-    ],
-)
-def test_what_counts(truth: Truth, first: Detections, level: str, map50: float) -> None:
-    pytest.importorskip("pycocotools")
-    figures = evaluate(truth, (first, *PERFECT[1:]), LEAVES)
-    assert figures_of(figures, level).map50 == pytest.approx(map50, abs=0.002)
-
-
-def test_nothing_found_at_all(truth: Truth) -> None:
-    pytest.importorskip("pycocotools")
-    figures = evaluate(truth, [Detections.empty()] * 3, LEAVES)
-    assert figures_of(figures, "parent").map50 == 0
-
-
-def test_slices(truth: Truth) -> None:
-    pytest.importorskip("pycocotools")
-    figures = evaluate(truth, (PERFECT[0], Detections.empty(), PERFECT[2]), LEAVES)
-    assert figures_of(figures, "parent", "view=ground").map50 == pytest.approx(1)
-    assert figures_of(figures, "parent", "view=high").map50 == 0
-    assert figures_of(figures, "parent", "source=t").map50 is None
-    text = table(figures, false_alarms(truth, PERFECT, LEAVES))
-    assert "view=high" in text
-    assert "1 pictures without a vehicle: 0 military" in text
-
-
-def test_false_alarms_are_military_and_sure(truth: Truth) -> None:
-    third = found((A, 0.9, TANK), (B, 0.2, TANK), (C, 0.9, CIVIL_CAR))
-    alarms = false_alarms(truth, (*PERFECT[:2], third), LEAVES)
-    assert (alarms.pictures, alarms.detections, alarms.pictures_hit) == (1, 1, 1)
-
-
-@pytest.mark.parametrize(
-    ("rows", "kept"),
-    [
-        ([(A, 0.5, 0), (A, 0.9, 0)], [0.9]),
-        ([(A, 0.5, 0), (A, 0.9, 1)], [0.9, 0.5]),
-        ([(A, 0.5, 0), (B, 0.9, 0)], [0.9, 0.5]),
-        ([], []),
-    ],
-)
-def test_merge_same_object(rows: list[tuple[list[float], float, int]], kept: list[float]) -> None:
-    assert merge_same_object(found(*rows)).score.tolist() == pytest.approx(kept)
 
 
 class Brightest:
     """Finds the whole picture, with its brightness as the score."""
 
     class_names = LEAVES
+    input_hw = (384, 640)
 
     def detect(self, images: Sequence[np.ndarray]) -> list[Detections]:
         return [found(([0, 0, i.shape[1], i.shape[0]], float(i.mean()) / 255, TANK)) for i in images]
@@ -136,7 +51,7 @@ def test_predict_keeps_the_order(tmp_path: Path) -> None:
     rows = []
     for i in range(5):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((4, 6, 3), 51 * i, np.uint8))
-        rows.append({"id": i, "file_name": f"{i}.png", "width": 6, "height": 4, "source": "s", "view": "ground"})
+        rows.append({"id": i, "file_name": f"{i}.png", "width": 6, "height": 4})
     document = {"categories": [{"id": 0, "name": "tank"}], "images": rows, "annotations": [], "ignored": []}
     (tmp_path / "truth.json").write_text(json.dumps(document), encoding="utf-8")
     detections = predict(Brightest(), Truth.load(tmp_path / "data.yaml"), batch=2)
@@ -144,6 +59,219 @@ def test_predict_keeps_the_order(tmp_path: Path) -> None:
     assert detections[0].xyxy_px.tolist() == [[0, 0, 6, 4]]
 
 
-def test_missing_truth_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no ground truth"):
-        Truth.load(tmp_path)
+def test_predict_names_a_picture_that_is_gone(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", small_truth())
+    (tmp_path / "set" / "truth" / "2.png").unlink()
+    with pytest.raises(InputError, match=r"cannot read the picture .*2\.png"):
+        predict(Brightest(), Truth.load(tmp_path / "set"))
+
+
+# --- the whole ---
+
+pycocotools = pytest.importorskip("pycocotools")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_set(tmp_path / "set", small_truth())
+
+
+def test_the_document(folder: Path) -> None:
+    detector = knowing((PERFECT[0], found((B, 0.5, TANK)), found((A, 0.4, BMP), (B, 0.2, TANK))))
+    document = evaluate_detector(Request(data=folder, resamples=10), detector=detector).document
+    # What older readers use.
+    parent = next(f for f in document["figures"] if (f["level"], f["part"]) == ("parent", "all"))
+    assert {"level", "part", "pictures", "classes", "map50", "map"} <= parent.keys()
+    assert parent["classes"]["ifv"] == {"boxes": 1, "ap50": 1.0, "ap": 1.0}
+    assert {k: document["false_alarms"][k] for k in ("pictures", "score", "detections", "pictures_hit")} == {
+        "pictures": 1,
+        "score": DetectConfig().min_score,
+        "detections": 1,
+        "pictures_hit": 1,
+    }
+    assert document["operating_point"]["classes"]["any"]["any"]["found"] == 2
+    assert document["confusion"]["parent"]["rows"] == ["tank", "ifv", "background"]
+    assert [(w["file_name"], w["mistakes"][0]["kind"]) for w in document["worst"]] == [
+        ("truth/2.png", "missed"),
+        ("truth/3.png", "false"),
+    ]
+    assert len(document["curves"]["parent"]["tank"]) == len(document["curves"]["recall"]) == 101
+    assert document["data"] | {"path": "", "truth_sha256": ""} == {
+        "path": "",
+        "truth_sha256": "",
+        "split": "valid",
+        "digest": None,
+        "pictures": 3,
+        "boxes": 3,
+        "ignored": 1,
+        "without_vehicle": 1,
+        "unreadable": [],
+    }
+    assert detector.closed
+
+
+def test_the_document_is_plain_json(folder: Path) -> None:
+    evaluation = evaluate_detector(Request(data=folder, resamples=10), detector=knowing(PERFECT))
+    assert json.loads(evaluation.json()) == evaluation.document
+
+    def finite(value: Any) -> bool:
+        if isinstance(value, dict):
+            return all(isinstance(k, str) and finite(v) for k, v in value.items())
+        if isinstance(value, list):
+            return all(map(finite, value))
+        return value is None or isinstance(value, str) or math.isfinite(value)
+
+    assert finite(evaluation.document)
+
+
+def test_the_same_twice(folder: Path) -> None:
+    documents = [evaluate_detector(Request(data=folder), detector=knowing(PERFECT)).document for _ in range(2)]
+    assert documents[0] == documents[1]
+
+
+def test_tall_pictures_are_looked_at_in_tiles_as_a_scan_does(tmp_path: Path) -> None:
+    truth = small_truth()
+    rows = tuple({**row, "width": 200, "height": 500} for row in truth.images[:1])
+    folder = write_set(tmp_path / "set", Truth(truth.root, truth.leaves, rows, truth.annotations[:2], ()))
+    seen: list[tuple[int, ...]] = []
+
+    def look(image: np.ndarray) -> Detections:
+        seen.append(image.shape)
+        return found((A, 0.9, TANK)) if len(image) == 500 else Detections.empty()
+
+    detector = ScriptedDetector(look, class_names=LEAVES, input_hw=(96, 160))
+    document = evaluate_detector(Request(data=folder, resamples=0), detector=detector).document
+    assert seen[0] == (500, 200, 3)
+    assert {shape[0] for shape in seen[1:]} == {120}
+    # Found on the whole picture, not by a scan.
+    assert next(f for f in document["figures"] if f["level"] == "any")["map50"] > 0.4
+    assert document["operating_point"]["classes"]["any"]["any"]["found"] == 0
+
+
+def test_unusable_pictures_are_named_and_in_no_figure(folder: Path) -> None:
+    (folder / "truth" / "1.png").write_bytes(b"broken")
+    cv2.imwrite(str(folder / "truth" / "3.png"), np.zeros((50, 100, 3), np.uint8))
+    document = evaluate_detector(Request(data=folder, resamples=0), detector=knowing(PERFECT)).document
+    assert [name for name, _ in document["data"]["unreadable"]] == ["truth/1.png", "truth/3.png"]
+    assert "is 100 x 50, the truth was made on 100 x 100" in document["data"]["unreadable"][1][1]
+    assert (document["data"]["pictures"], document["data"]["boxes"]) == (1, 1)
+    (folder / "truth" / "2.png").unlink()
+    with pytest.raises(InputError, match="not one of 3 pictures"):
+        evaluate_detector(Request(data=folder), detector=knowing(PERFECT))
+
+
+def test_foreign_classes_are_refused(folder: Path) -> None:
+    detector = knowing(PERFECT, class_names=("person", "bicycle", "tank", "zebra", "giraffe"))
+    with pytest.raises(WeightsError, match=r"scripted cannot be measured: .* 'person', 'bicycle', 'zebra' and 1 more"):
+        evaluate_detector(Request(data=folder), detector=detector)
+    assert detector.closed
+
+
+def test_names_in_another_spelling_will_do(folder: Path) -> None:
+    names = tuple("БМП" if n == "bmp" else n for n in LEAVES)
+    document = evaluate_detector(Request(data=folder, resamples=0), detector=knowing(PERFECT, class_names=names)).document
+    assert document["operating_point"]["classes"]["leaf"]["bmp"]["found"] == 1
+
+
+@pytest.mark.parametrize("score", [0.0, -1.0, 1.5, float("nan")])
+def test_an_operating_point_must_be_a_score(folder: Path, score: float) -> None:
+    with pytest.raises(UsageError, match="operating score"):
+        evaluate_detector(Request(data=folder, min_score=score), detector=knowing(PERFECT))
+
+
+# --- the command ---
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Detectors by name, in place of weights."""
+    worse = (PERFECT[0], found((A, 0.9, BMD)), found((D, 0.8, TANK)))
+    known = {"good": PERFECT, "worse": worse}
+
+    def build(config: DetectConfig) -> ScriptedDetector:
+        assert config.min_score == MIN_SCORE
+        if config.weights not in known:
+            raise WeightsError(f"there are no weights {config.weights!r}")
+        detector = knowing(known[config.weights])
+        detector.name = config.weights
+        return detector
+
+    monkeypatch.setattr(module, "build_detector", build)
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, ["evaluate", "detect", *map(str, args)])
+
+
+@pytest.mark.usefixtures("weights")
+def test_command(folder: Path, tmp_path: Path) -> None:
+    civil = tmp_path / "yard"
+    civil.mkdir()
+    cv2.imwrite(str(civil / "a.png"), np.full((100, 100, 3), 2, np.uint8))
+    first = run("--data", folder / "data.yaml", "--weights", "worse", "--json", tmp_path / "worse.json")
+    assert first.exit_code == 0, first.output
+    out = tmp_path / "out"
+    given = [
+        "--civil",
+        civil,
+        "--compare",
+        "worse",
+        "--without",
+        f"s={tmp_path / 'worse.json'}",
+        "--score",
+        "0.5",
+        "--worst",
+        "1",
+    ]
+    second = run("--data", folder, "--weights", "good", "--out", out, *given)
+    assert second.exit_code == 0, second.output
+    document = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
+    assert sorted(p.name for p in out.iterdir()) == ["evaluation.json", "index.html"]
+    assert document["operating_point"]["min_score"] == 0.5
+    assert (document["civil"][0]["name"], document["civil"][0]["detections"]) == ("yard", 1)
+    assert document["without"][0]["without"]["false_alarms"]["pictures"] == 2
+    assert document["compare"]["differences"][0]["difference"] < 0
+    for words in ("in yard: 1 on 1 of 1 pictures", "trained without s: parent mAP50", "worse", f"page: {out / 'index.html'}"):
+        assert words in second.output, words
+    page = (out / "index.html").read_text(encoding="utf-8")
+    assert "Trained without a source" in page
+    assert "Against worse" in page
+
+
+@pytest.mark.usefixtures("weights")
+def test_command_names_what_it_could_not_read(folder: Path) -> None:
+    (folder / "truth" / "1.png").unlink()
+    result = run("--data", folder, "--weights", "good")
+    assert result.exit_code == 1
+    assert "not used: truth/1.png" in result.output
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--data", "{set}", "--weights", "none"], "there are no weights 'none'"),
+        (["--data", "{tmp}/none"], "no such file or folder"),
+        (["--data", "{tmp}"], "no ground truth: there is no"),
+        (["--data", "{set}", "--split", "train"], "no picture of the split 'train'"),
+        (["--data", "{set}", "--score", "7"], "operating score"),
+        (["--data", "{set}", "--out", "{set}"], "is no earlier evaluation"),
+        (["--data", "{set}", "--out", "{set}/data.yaml"], "is a file"),
+        (["--data", "{set}", "--json", "{tmp}/none/x.json"], "there is no folder"),
+        (["--data", "{set}", "--civil", "{tmp}/none"], "no such file or folder"),
+        (["--data", "{set}", "--without", "s"], "give NAME=FILE"),
+        (["--data", "{set}", "--without", "s={set}/data.yaml"], "is not the JSON of an evaluation"),
+        (["--data", "{set}", "--weights", "good", "--compare", "none"], "there are no weights 'none'"),
+        (["--data", "{set}", "--backend", "magic"], "magic"),
+        (["--data", "{set}", "--device", "toaster"], "device"),
+        (["--data", "{set}", "--worst", "-1"], "worst"),
+        ([], "--data"),
+    ],
+)
+def test_bad_calls_end_in_a_line_and_leave_nothing(folder: Path, tmp_path: Path, args: list[str], words: str) -> None:
+    given = [a.format(set=folder, tmp=tmp_path) for a in args]
+    with no_leftovers(tmp_path), no_leftovers(folder):
+        result = run(*given, *([] if "--out" in given else ["--out", tmp_path / "out"]))
+    assert result.exit_code == 2, result.output
+    assert words in result.output
+    assert "Traceback" not in result.output

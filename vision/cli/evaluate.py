@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,20 +43,78 @@ def evaluate_counts_command(truth: Path, run: Path, as_json: bool, strict: bool)
 
 
 @evaluate.command("detect")
-@click.option(
-    "--data", type=click.Path(path_type=Path), required=True, help="data.yaml of a built set, or its folder; see docs/weights.md."
-)
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="data.yaml of a built set, or its folder.")
 @click.option("--weights", default="default", show_default=True, help="Weights by name or path.")
 @click.option(
     "--backend", default="auto", show_default=True, type=click.Choice(["auto", "openvino", "ultralytics"]), help="What runs it."
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for the figures as JSON.")
+@click.option("--device", default="auto", show_default=True, help="cpu, cuda, cuda:0, mps or auto.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the page and the JSON; replaces an earlier evaluation.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="File for everything as JSON.")
+@click.option("--score", type=float, help="Operating point: lowest pooled score of an object  [default: that of a scan]")
+@click.option("--split", default="valid", show_default=True, help="Side of the set.")
+@click.option("--worst", default=24, show_default=True, type=click.IntRange(0, 500), help="So many of the worst pictures.")
+@click.option(
+    "--civil",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Pictures and videos without military vehicles: false alarms there, too. May be given again.",
+)
+@click.option("--compare", help="Second weights on the same pictures: the difference, with its interval.")
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NAME=FILE",
+    help="JSON of weights trained without the source NAME: put beside these figures. May be given again.",
+)
 @guarded
-def evaluate_detect_command(data: Path, weights: str, backend: str, json_file: Path | None) -> None:
-    """Measure a detector on the labelled pictures of a built set: mAP by parent and leaf, by view and source."""
-    from vision.learn.evaluate import main as run_evaluation  # noqa: PLC0415
+def evaluate_detect_command(
+    data: Path, json_file: Path | None, out: Path | None, score: float | None, without: tuple[str, ...], **given: Any
+) -> None:
+    """Measure a detector on the labelled pictures of a built set.
+
+    Average precision by leaf and by parent, by source, view and size; recall, precision, confusion and false alarms at the
+    operating point of a scan; calibration; the worst pictures. See docs/evaluate.md.
+    """
+    from vision.learn.evaluate import Request, evaluate_detector  # noqa: PLC0415
+    from vision.learn.evaluation.beside import parse_without  # noqa: PLC0415
+    from vision.learn.evaluation.files import check_file, check_folder, write_document, write_folder  # noqa: PLC0415
+    from vision.learn.evaluation.page import render_page  # noqa: PLC0415
+    from vision.learn.evaluation.terminal import show_evaluation, unreadable  # noqa: PLC0415
 
     if not data.exists():
-        raise InputError(f"no such file or folder: {data}", hint="make a set with python -m vision.learn.build")
-    given = ["--data", str(data), "--weights", weights, "--backend", backend]
-    sys.exit(run_evaluation([*given, "--json", str(json_file)] if json_file else given))
+        raise InputError(f"no such file or folder: {data}", hint="make a set with: flatcar dataset build")
+    request = Request(data=data, min_score=score, without=parse_without(without), **given)
+    if out:
+        check_folder(out)
+    if json_file:
+        check_file(json_file)
+    with _progress() as watch:
+        evaluation = evaluate_detector(request, watch=watch)
+    if out:
+        write_folder(out, page=render_page(evaluation), document=evaluation.json())
+    if json_file:
+        write_document(json_file, evaluation.json())
+    show_evaluation(evaluation.document)
+    if out:
+        click.echo(f"page: {out / 'index.html'}")
+    sys.exit(1 if unreadable(evaluation.document) else 0)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str], Callable[[int, int], None]] | None]:
+    """A bar for each set of pictures, where somebody looks."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with Progress(console=console, transient=True) as bars:
+
+        def watch(name: str) -> Callable[[int, int], None]:
+            task = bars.add_task(name, total=None)
+            return lambda done, of: bars.update(task, completed=done, total=of)
+
+        yield watch
