@@ -14,7 +14,12 @@ from vision.errors import UsageError
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the clips and truth.ndjson.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the first clip; the others count on.")
 @click.option("--trains", type=click.IntRange(1), default=1, show_default=True, help="How many clips, one train each.")
-@click.option("--condition", default="fixed", show_default=True, help="What is difficult; an unknown name lists them all.")
+@click.option(
+    "--condition",
+    default="fixed",
+    show_default=True,
+    help="What is difficult: a name, or several joined by +, as in shake+snow; an unknown name lists them all.",
+)
 @click.option("--size", default="1280x720", show_default=True, metavar="WxH", help="Size of the picture, pixels.")
 @click.option("--fps", type=click.FloatRange(1, 240), default=25.0, show_default=True, help="Frames a second.")
 @click.option("--flatcars", default="4-12", show_default=True, metavar="N or A-B", help="Flatcars in a train.")
@@ -23,17 +28,22 @@ from vision.errors import UsageError
     type=click.Path(path_type=Path),
     help="Folder with cut-outs (RGBA PNG and cutouts.tsv) instead of drawn vehicles.",
 )
+@click.option("--boxes", is_flag=True, help="Write boxes.ndjson too: the vehicles in every frame.")
 @guarded
 def simulate(
-    out: Path, seed: int, trains: int, condition: str, size: str, fps: float, flatcars: str, cutouts: Path | None
+    out: Path, seed: int, trains: int, condition: str, size: str, fps: float, flatcars: str, cutouts: Path | None, boxes: bool
 ) -> None:
     """Render clips of trains whose contents are known exactly."""
     from vision.synth.cutouts import CutoutAssets  # noqa: PLC0415
     from vision.synth.encode import simulate as render  # noqa: PLC0415
-    from vision.synth.scene import CONDITIONS  # noqa: PLC0415
+    from vision.synth.scene import CONDITIONS, parse_condition  # noqa: PLC0415
 
-    if condition not in CONDITIONS:
-        raise UsageError(f"there is no condition {condition!r}", hint=f"choose one of {', '.join(CONDITIONS)}")
+    try:
+        parse_condition(condition)
+    except ValueError as error:
+        unknown = next((name for name in condition.split("+") if name.strip() not in CONDITIONS), condition)
+        hint = f"choose from {', '.join(CONDITIONS)}; several are joined by +"
+        raise UsageError(f"there is no condition {unknown.strip()!r}", hint=hint) from error
     width_px, height_px = _pair(size, "x", "--size", lowest=64)
     low, high = _pair(flatcars if "-" in flatcars else f"{flatcars}-{flatcars}", "-", "--flatcars", lowest=1)
     done = render(
@@ -46,6 +56,7 @@ def simulate(
         fps=fps,
         flatcars=(low, high),
         assets=CutoutAssets(cutouts) if cutouts else None,
+        boxes=boxes,
         on_clip=lambda clip: click.echo(f"{clip.path}: {clip.duration_s:.1f} s, {clip.vehicles} vehicles"),
     )
     click.echo(f"{len(done)} clips and {out / 'truth.ndjson'}")

@@ -292,7 +292,7 @@ def registered(spec: SceneSpec, truth: SceneTruth, series: MotionSeries, due_s: 
     """The clip of a series of band shifts: passages of its one shot."""
     shot = Shot(0, float(series.pts_s[0]), float(series.pts_s[-1]))
     passages, dropped = find_passages(series, [shot], config.motion)
-    condition: Condition = spec.condition  # type: ignore[assignment]
+    condition: Condition = spec.condition
     return Clip(condition, spec.seed, truth, series, tuple(passages), tuple(dropped), due_s)
 
 

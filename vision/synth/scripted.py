@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vision.errors import DetectorError
 from vision.synth.render import SceneTruth
 from vision.synth.scene import VEHICLE_LENGTH_M
+from vision.synth.truth import HIDDEN
 from vision.types import Detections, Look
 
 TICKS_PER_S = 90_000
@@ -32,7 +33,7 @@ class ScriptedDetector:
         jitter_px: Deviation of each edge of a box, pixels.
         seed: Of all its dice.
         class_flicker: Share of detections with another class.
-        least_fraction: A box shows at least this share of its vehicle; less is not detected.
+        least_fraction: A box shows at least this share of its vehicle; less is not detected, nor what is hidden by half.
         class_names: Names that ``class_id`` indexes; the truth's classes must be among them.
     """
 
@@ -100,6 +101,8 @@ class ScriptedDetector:
             missed, flicker, sureness = rng.random(3)
             edges = rng.normal(0, 1, 4) * self._jitter_px
             if missed < (self._miss_rate if hard else self._miss_easy_rate) or boxes.fraction[k] < self._least_fraction:
+                continue
+            if boxes.hidden[k] > HIDDEN:
                 continue
             name = self._truth.trains[boxes.train[k]].vehicles[boxes.vehicle[k]].class_name
             own = self._class_names.index(name)
