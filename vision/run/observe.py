@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -22,20 +22,18 @@ from vision.config import Config, DetectConfig
 from vision.detect.base import Detector
 from vision.detect.objects import pool_objects
 from vision.geometry import Boxes
-from vision.motion.meter import MotionMeter, MotionSeries
-from vision.motion.passages import find_passages, standing_passage
+from vision.motion.meter import MotionSeries
 from vision.run.crops import JPEG_QUALITY, cut, jpeg
-from vision.run.looking import LookScheduler, merge_tiles, tiles_for
+from vision.run.looking import merge_tiles, tiles_for
 from vision.run.store import RawVideo
-from vision.types import Dropped, Look, Passage, Shot, VideoRecord
-from vision.video import Frame, ShotSplitter, StaticOverlays, VideoReader
+from vision.run.watching import Watch
+from vision.types import Look, Shot, VideoRecord
+from vision.video import Frame, VideoReader
 
 _WAITING_BATCHES = 2
 _STRIP_FRAME_WIDTH_PX = 640
 _STRIP_JPEG_QUALITY = 88
 _PROGRESS_EVERY_FRAMES = 25
-_CUT_COHERENCE = 0.25
-_OVERLAY_INTERVAL_S = 0.5
 
 Progress = Callable[[float], None]
 """Called with the seconds of video done so far."""
@@ -150,79 +148,23 @@ def observe_video(
 
 def _observe(reader: VideoReader, detector: Detector, config: Config, spool: PictureSpool, progress: Progress | None) -> Observed:
     record = reader.record
-    meter = MotionMeter(frame_width_px=record.width_px, frame_height_px=record.height_px, config=config.motion)
-    scheduler = LookScheduler(config.detect, width_px=record.width_px)
-    splitter = ShotSplitter()
-    overlays = _ShotOverlays()
+    watch = Watch(config, width_px=record.width_px, height_px=record.height_px)
     with _LookQueue(detector, record, config.detect, spool) as queue:
         for count, frame in enumerate(reader):
-            luma = frame.luma(config.motion.width_px)
-            speed_px_s = meter.push(luma, frame.pts_s)
-            cut = splitter.push(luma, frame.pts_s) and meter.last_coherence < _CUT_COHERENCE
-            overlays.push(luma, frame.pts_s, cut=cut)
-            if scheduler.due(frame.pts_s, speed_px_s, cut=cut):
+            if watch.push(frame.luma(config.motion.width_px), frame.pts_s):
                 queue.look_at(frame)
             if progress is not None and count % _PROGRESS_EVERY_FRAMES == 0:
                 progress(frame.pts_s)
         looks = queue.finish()
-    series = meter.finish()
-    shots = splitter.confirm(coherence=series.coherence)
-    passages, dropped = find_passages(series, shots, config.motion)
-    passages.extend(_standing(series, shots, passages, looks))
-    passages = [replace(passage, view_x_px=overlays.view_x_px(passage, series.scale)) for passage in passages]
+    watched = watch.finish()
+    passages, dropped = watched.passages(looks, config.motion)
     return Observed(
-        raw=RawVideo(
-            record,
-            detector.class_names,
-            tuple(sorted(passages, key=lambda passage: passage.start_s)),
-            tuple(looks),
-            (*reader.dropped, *_repeats(series), *dropped),
-        ),
-        series=series,
-        shots=tuple(shots),
+        raw=RawVideo(record, detector.class_names, passages, tuple(looks), (*reader.dropped, *dropped)),
+        series=watched.series,
+        shots=watched.shots,
         duration_s=reader.decoded_s,
         frames=tuple(LookFrame(look.pts_s, f"frame-{look.pts}", spool) for look in looks),
         crops=spool,
-    )
-
-
-class _ShotOverlays:
-    """Bars around the picture, shot by shot: what lies behind a side bar is never in view."""
-
-    def __init__(self) -> None:
-        self._shots: list[tuple[float, StaticOverlays]] = []
-        self._last_s = -np.inf
-
-    def push(self, luma: NDArray[np.uint8], pts_s: float, *, cut: bool) -> None:
-        if cut or not self._shots:
-            self._shots.append((pts_s, StaticOverlays()))
-        elif pts_s - self._last_s < _OVERLAY_INTERVAL_S:
-            return
-        self._shots[-1][1].push(luma)
-        self._last_s = pts_s
-
-    def view_x_px(self, passage: Passage, scale: float) -> tuple[float, float]:
-        """First and last column of the full frame that the picture fills during a passage."""
-        within = [overlays for start_s, overlays in self._shots if start_s <= passage.start_s + _OVERLAY_INTERVAL_S]
-        x0, _, x1, _ = within[-1].result().content_xyxy
-        return x0 * scale, x1 * scale
-
-
-def _standing(series: MotionSeries, shots: Sequence[Shot], passages: Sequence[Passage], looks: Sequence[Look]) -> list[Passage]:
-    """A passage without motion for every shot with detections that no train passes; counting says what it is worth."""
-    passing = {passage.shot_index for passage in passages}
-    seen_s = [look.pts_s for look in looks if len(look.detections)]
-    return [
-        standing_passage(series, shot)
-        for shot in shots
-        if shot.index not in passing and any(shot.start_s <= pts_s <= shot.end_s for pts_s in seen_s)
-    ]
-
-
-def _repeats(series: MotionSeries) -> tuple[Dropped, ...]:
-    repeated = int(series.repeated.sum())
-    return (
-        (Dropped("frame", "repeats_the_one_before", repeated, float(series.pts_s[series.repeated.argmax()])),) if repeated else ()
     )
 
 
