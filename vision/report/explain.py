@@ -64,7 +64,7 @@ from vision.types import Dropped
 MAX_ROWS = 6
 _THUMB_PX = 384
 _VEHICLE_PX = 64
-_STRIP_PX = (40, 230)
+_STRIP_PX = (40, 260)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -78,7 +78,15 @@ class Drawn:
 def view_of(case: VideoCase, passage: PassageCase, truth: ClipTruth | None, px_per_m: float | None) -> TrainView:
     """What is drawn of a passage."""
     of_train = truth.of.get(passage.train_id) if truth is not None and passage.train_id is not None else None
-    return TrainView(passage, case.raw.looks, case.raw.class_names, case.min_existence, of_train, px_per_m)
+    return TrainView(
+        passage,
+        case.raw.looks,
+        case.raw.class_names,
+        case.min_existence,
+        truth=of_train,
+        truth_known=truth is not None,
+        px_per_m=px_per_m,
+    )
 
 
 def draw_train(case: VideoCase, passage: PassageCase, *, truth: ClipTruth | None = None, px_per_m: float | None = None) -> Drawn:
@@ -179,9 +187,12 @@ def _header(case: VideoCase, view: TrainView) -> Block:
     train, passage = view.case.counted.train, view.case.passage
     lines = _Lines(WIDTH_PX - _THUMB_PX - 3 * RIGHT_PX)
     if view.case.train_id is None:
-        lines.add(f"No train: {len(train.vehicles)} vehicle in a picture that stands still, a sighting", size=25, bold=True)
+        seen = len(train.vehicles)
+        noun = "vehicle" if seen == 1 else "vehicles"
+        lines.add(f"No train: {seen} {noun} where nothing moves, too few for a train that stands", size=25, bold=True)
     else:
-        lines.add(f"{interval_words(train.total)} military vehicles in train {view.case.train_id}", size=25, bold=True)
+        noun = "vehicle" if train.total.count == train.total.high == 1 else "vehicles"
+        lines.add(f"{interval_words(train.total)} military {noun} in train {view.case.train_id}", size=25, bold=True)
     lines.add(shortened(case.path.name, size=14, width_px=500) + _when(passage.start_s, passage.end_s), size=14)
     facts = [direction_words(passage.direction), speed_words(train), length_words(train), completeness_words(train)]
     lines.add(", ".join(facts), colour=SOFT)
@@ -212,6 +223,10 @@ def _when(start_s: float, end_s: float) -> str:
 def _truth_lines(lines: _Lines, view: TrainView) -> None:
     truth = view.truth
     if truth is None:
+        if view.truth_known and view.case.train_id is not None:
+            lines.gap(3)
+            words = "Truth: no train there is this one; it is part of another one, or none"
+            lines.add(words, size=15, bold=True, colour=ALARM)
         return
     total = view.case.counted.train.total
     words = f"Truth: {truth.total} military vehicles"
@@ -221,7 +236,7 @@ def _truth_lines(lines: _Lines, view: TrainView) -> None:
     words += "" if total.low <= truth.total <= total.high else "; outside of the bounds"
     right = truth.total == total.count and not truth.misses and not truth.extra
     lines.gap(3)
-    lines.add(words, size=15, bold=True, colour=TRAIN if right else ALARM)
+    lines.add(words, size=15, bold=True, colour=ALARM if not right else DOUBT if truth.wrong_class else TRAIN)
 
 
 def _left_out(lines: _Lines, view: TrainView) -> None:
@@ -342,10 +357,10 @@ def _map_blocks(view: TrainView, marks: Marks) -> list[Block]:
     strip = view.case.strip
     strip_px = strip.picture.shape[0] / strip.scale if strip is not None else 0.25 * (last - first)
     one_row = room / (last - first)
-    # As many rows as make a vehicle large enough to be seen, but no more than fill their width.
-    largest = min(MAX_ROWS * one_row, _STRIP_PX[1] / strip_px)
-    rows = math.ceil(min(max(_VEHICLE_PX / view.typical_px(), one_row), largest) / one_row - 0.05)
-    zoom = min(max(1, rows) * one_row, max(largest, one_row))
+    # As many rows as make a vehicle large enough to be seen, as long as the strip does not become too high.
+    tallest = _STRIP_PX[1] / strip_px
+    rows = min(math.ceil(_VEHICLE_PX / view.typical_px() / one_row - 0.05), math.floor(tallest / one_row), MAX_ROWS)
+    zoom = max(1, rows) * one_row if rows > 1 else min(one_row, tallest)
     breaks = view.breaks_px(room / zoom)
     longest = max(b - a for a, b in pairwise(breaks))
     zoom = min(zoom, room / longest)
@@ -367,15 +382,17 @@ def _map_row(view: TrainView, along: Along, strip_height: float, marks: Marks) -
     looks = sum(times[0] <= t <= times[1] for t in view.looks_counted())
     map_height = float(np.clip(6 * looks, 110, 260))
     truth_height = 30 if view.truth is not None and view.truth.marks is not None else 0
-    height = 40 + strip_height + 62 + truth_height + map_height + 30
+    numbers_height, places_height = (40, 52) if view.case.counted.trace.places else (12, 0)
+    height = numbers_height + strip_height + places_height + 12 + truth_height + map_height + 34
 
     def draw(canvas: Canvas, y: float) -> None:
         draw_numbers(canvas, view, along, y + 14, marks, size=12.5)
-        top = y + 40
+        top = y + numbers_height
         draw_strip(canvas, view, along, top, top + strip_height)
         top += strip_height + 6
-        draw_places(canvas, view, along, top, top + 52, marks)
-        top += 58 + truth_height
+        if places_height:
+            draw_places(canvas, view, along, top, top + places_height, marks)
+        top += places_height + 6 + truth_height
         down = Down(*times, top, top + map_height)
         draw_map(canvas, view, along, down)
         draw_ruler(canvas, view, along, top + map_height)

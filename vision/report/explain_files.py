@@ -89,8 +89,8 @@ def write_explanation(
     notes = list(case.notes)
     if truth is not None and not truth.trains:
         notes.append(f"{wish.truth} has no train for {case.path.name}")
-    if not case.passages:
-        notes.append(f"no train was found in {case.path.name}: the picture shows its motion")
+    if not case.result.trains:
+        notes.append(f"no train was found in {case.path.name}: the picture shows what moved")
     return _write(case, chosen, truth, out, wish, config, notes, progress)
 
 

@@ -123,6 +123,7 @@ class TrainView:
         class_names: Names behind the detections' classes.
         min_existence: A place counts from this probability on.
         truth: What is true of it, where that is known.
+        truth_known: Whether there is a truth for the clip, which may not know this train.
         px_per_m: Scale, where known.
     """
 
@@ -131,6 +132,7 @@ class TrainView:
     class_names: tuple[str, ...]
     min_existence: float
     truth: TrainTruth | None = None
+    truth_known: bool = False
     px_per_m: float | None = None
 
     def visible_px(self, pts_s: FloatArray) -> FloatArray:
@@ -297,7 +299,9 @@ def draw_places(canvas: Canvas, view: TrainView, along: Along, y0: float, y1: fl
         if not counted:
             marks.places.append((j, (middle, foot)))
         text = _place_text(place, x1 - x0, width)
-        canvas.text(middle, y1 - 2, text, size=10.5, colour=SOFT if counted else INK, anchor="middle")
+        half = text_width(text, 10.5) / 2
+        at = float(np.clip(middle, along.x0 + half, max(along.x0 + half, along.x1 - half)))
+        canvas.text(at, y1 - 2, text, size=10.5, colour=SOFT if counted else INK, anchor="middle")
         if not counted and x1 - x0 > 24:
             inside = top > y0 + 16
             at = top - 4 if inside else top + 12

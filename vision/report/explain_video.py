@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,7 +43,7 @@ from vision.report.explain_map import (
 )
 from vision.report.explain_motion import smooth_speed
 from vision.report.words import clock
-from vision.run.explain import FRAME_WIDTH_PX, ClipMotion, VideoCase, shrunk
+from vision.run.explain import FRAME_WIDTH_PX, ClipMotion, VideoCase
 from vision.types import Look
 from vision.video import VideoReader
 from vision.video.write import write_clip
@@ -50,11 +51,13 @@ from vision.video.write import write_clip
 FILM_FPS = 15.0
 _MARGIN_S = 1.0
 _SHORT_S = 8.0
+_LEAST_WIDTH_PX = 640
 _HEAD_PX = 30
 _STRIP_PX = (36, 84)
 _MAP_PX = 120
 _NUMBERS_PX = 42
 _BOX_LASTS_S = 1.5
+_GAUGE_PX = 24
 _ARROW_S = 0.25
 """An arrow is as long as its layer moves in this time."""
 
@@ -167,7 +170,7 @@ def write_film(
 
 
 def _sampled(case: VideoCase, plan: FilmPlan, config: VideoConfig) -> Iterator[tuple[float, float, Picture]]:
-    """(time in the film, time in the clip, frame no wider than it is shown), at most ``FILM_FPS`` of them to a second of film."""
+    """(time in the film, time in the clip, full frame), at most ``FILM_FPS`` of them to a second of film."""
     due_s = 0.0
     with VideoReader(case.path, config, record=case.raw.record) as reader:
         for frame in reader:
@@ -176,7 +179,7 @@ def _sampled(case: VideoCase, plan: FilmPlan, config: VideoConfig) -> Iterator[t
             film_s = plan.film_s(frame.pts_s)
             if film_s is not None and film_s >= due_s - 1e-6:
                 due_s = max(due_s + 1 / FILM_FPS, film_s + 0.5 / FILM_FPS)
-                yield film_s, frame.pts_s, shrunk(frame.bgr())
+                yield film_s, frame.pts_s, frame.bgr()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +194,9 @@ class _Layout:
     @classmethod
     def of(cls, case: VideoCase, scenes: Sequence[_TrainScene]) -> _Layout:
         width_px, height_px = case.wh_px
-        scale = min(1.0, FRAME_WIDTH_PX / width_px)
+        scale = min(FRAME_WIDTH_PX / width_px, 2.0, max(1.0, _LEAST_WIDTH_PX / width_px))
         picture = round(width_px * scale), round(height_px * scale)
-        width = max(picture[0] // 2 * 2, 640)
+        width = max(picture[0] // 2 * 2, _LEAST_WIDTH_PX)
         for scene in scenes:
             scene.lay_out(width)
         below = max((len(scene.ground) for scene in scenes if scene.ground is not None), default=0)
@@ -282,7 +285,9 @@ class _TrainScene:
 def _draw(
     case: VideoCase, scenes: Sequence[_TrainScene], layout: _Layout, plan: FilmPlan, pts_s: float, frame: Picture
 ) -> tuple[Picture, FrameMarks]:
-    scale = frame.shape[1] / case.wh_px[0]
+    scale = layout.picture_width / case.wh_px[0]
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    frame = np.asarray(cv2.resize(frame, (layout.picture_width, layout.picture_height), interpolation=how), np.uint8)
     marks = FrameMarks(pts_s, scale)
     now = [scene for scene in scenes if scene.holds(pts_s)]
     tinted = _tinted(frame, case.motion, pts_s, now)
@@ -317,6 +322,11 @@ def _tinted(frame: Picture, motion: ClipMotion | None, pts_s: float, now: Sequen
     for share, colour in ((background, BACKGROUND), (train, TRAIN)):
         alpha = (0.28 * np.clip(share, 0, 1)).astype(np.float32)[:, None, None]
         out = out * (1 - alpha) + np.array(colour, np.float32) * alpha
+    width = frame.shape[1]
+    for row in range(rows):
+        # A gauge at either side: a tint alone is hard to tell on a green picture.
+        out[row, : round(_GAUGE_PX * min(1.0, train[row]))] = TRAIN
+        out[row, width - round(_GAUGE_PX * min(1.0, background[row])) :] = BACKGROUND
     return np.asarray(np.clip(out + 0.5, 0, 255), np.uint8)
 
 
@@ -388,9 +398,9 @@ def _arrows(canvas: Canvas, case: VideoCase, scene: _TrainScene, layout: _Layout
     top, bottom = scene.view.case.passage.band_y_px
     x = layout.left + layout.picture_width / 2
     y_train = _HEAD_PX + min(bottom * scale - 12, layout.picture_height - 12)
-    _arrow(canvas, layout, x, y_train, train_px_s * scale, f"train {train_px_s:+.0f} px/s", TRAIN)
+    _arrow(canvas, layout, x, y_train, train_px_s * scale, f"train {round(train_px_s):+d} px/s", TRAIN)
     y_back = _HEAD_PX + (top * scale * 0.5 if top * scale > 50 else 22)
-    _arrow(canvas, layout, x, y_back, background_px_s * scale, f"background {background_px_s:+.0f} px/s", BACKGROUND)
+    _arrow(canvas, layout, x, y_back, background_px_s * scale, f"background {round(background_px_s):+d} px/s", BACKGROUND)
 
 
 def _quiet_arrow(canvas: Canvas, case: VideoCase, layout: _Layout, scale: float, pts_s: float) -> None:
@@ -403,7 +413,7 @@ def _quiet_arrow(canvas: Canvas, case: VideoCase, layout: _Layout, scale: float,
         (motion.background_px[part][-1] - motion.background_px[part][0]) / np.ptp(motion.pts_s[part])
     )
     x = layout.left + layout.picture_width / 2
-    _arrow(canvas, layout, x, _HEAD_PX + 30, speed * scale, f"background {speed:+.0f} px/s", BACKGROUND)
+    _arrow(canvas, layout, x, _HEAD_PX + 30, speed * scale, f"background {round(speed):+d} px/s", BACKGROUND)
 
 
 def _arrow(canvas: Canvas, layout: _Layout, x: float, y: float, px_s: float, text: str, colour: tuple[int, int, int]) -> None:
@@ -415,11 +425,12 @@ def _arrow(canvas: Canvas, layout: _Layout, x: float, y: float, px_s: float, tex
 
 def _head(canvas: Canvas, case: VideoCase, now: Sequence[_TrainScene], plan: FilmPlan, pts_s: float) -> None:
     """Time, and how many were counted so far."""
-    canvas.text(12, 20, clock(pts_s), size=16, bold=True)
+    canvas.text(12, 20, clock(pts_s), size=16)
     canvas.text(110 + 12, 20, plan.pace_words, size=13, colour=SOFT)
     for scene in now[:1]:
         train = scene.view.case.counted.train
         words = f"{scene.counted_until(pts_s)} of {len(train.vehicles)} counted vehicles have come into view"
+        words = words if train.vehicles else "no vehicle was counted"
         if scene.view.truth is not None:
             words += f"; truth {scene.view.truth.total}"
         canvas.text(canvas.width_px - 12, 20, words, size=13, anchor="right")
@@ -445,4 +456,5 @@ def _below(canvas: Canvas, scene: _TrainScene, layout: _Layout, pts_s: float) ->
     canvas.lines([(along.x0, y), (along.x1, y)], ALARM, width=1)
     canvas.lines([(a, y), (b, y)], ALARM, width=3)
     canvas.frame(a, top + _NUMBERS_PX - 3, b, top + down.y0 - 2, ALARM, width=2)
-    canvas.text(along.x0 - 6, y + 4, clock(pts_s)[3:8], size=11, colour=ALARM, anchor="right", bold=True, halo=PAPER)
+    canvas.rect(0, y - 8, along.x0 - 1, y + 8, ALARM)
+    canvas.text(along.x0 - 5, y + 4, f"{pts_s:.1f} s", size=11, colour=PAPER, anchor="right")
