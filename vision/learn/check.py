@@ -200,6 +200,9 @@ def _labels_beside(picture: Path) -> Path:
 
 
 def _check_manifest(source: Source, rows: Mapping[str, Row], entries: Sequence[Entry]) -> None:
+    digest = read_summary(source.folder).get("digest")
+    if digest is not None and digest != set_digest(source.folder):
+        source.problems.warning("changed", "set", "the set was changed since it was built: its digest is another")
     if not rows:
         return
     there = {e.path.stem for e in entries}
@@ -214,9 +217,6 @@ def _check_manifest(source: Source, rows: Mapping[str, Row], entries: Sequence[E
             )
         elif row_of.split != entry.split:
             source.problems.error("moved", entry.where, f"the manifest has it in {row_of.split}")
-    digest = read_summary(source.folder).get("digest")
-    if digest is not None and digest != set_digest(source.folder):
-        source.problems.warning("changed", "set", "the set was changed since it was built: its digest is another")
 
 
 def _finish(entries: Sequence[Entry], problems: Problems) -> Checked:
@@ -249,8 +249,10 @@ def _check_leaks(entries: Sequence[Entry], problems: Problems) -> Iterator[str]:
     """Note leaks between the sides; what could not be checked is given back."""
     by_content: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        by_content[entry.sha256 or file_sha256(entry.path)].append(entry)
-    for same in by_content.values():
+        for content in {entry.sha256, file_sha256(entry.path)} - {None}:
+            by_content[content or ""].append(entry)
+    found = {tuple(e.where for e in same): same for same in by_content.values()}  # once, for the original and for its copy
+    for same in found.values():
         sides = {e.split for e in same if e.split}
         if len(sides) > 1:
             problems.error("leak_same_file", same[0].where, f"the same picture is on both sides, as {same[-1].where}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vision.errors import OutputError
+from vision.errors import InputError, OutputError
 
 # What a build writes, and what a training or a composing leaves in the folder. Anything else is somebody's, and is not removed.
 OURS = frozenset(
@@ -33,6 +33,7 @@ def fresh_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
 
     Raises:
         OutputError: Something is there that may not be replaced, the place cannot be written, or the disk is full.
+        InputError: A file that the block reads cannot be read.
     """
     path = Path(os.path.abspath(path))  # noqa: PTH100 - a link stays a link: what it points to is not replaced
     _check_place(path, force=force)
@@ -46,7 +47,10 @@ def fresh_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         temporary.chmod(0o777 & ~_UMASK)  # mkdtemp makes it private
         _put(temporary, path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; nothing was left there") from error
+        named = str(error.filename or temporary)
+        if not Path(named).is_relative_to(temporary) and Path(named) != path:  # something else could not be read
+            raise InputError(f"cannot read {named}: {error.strerror or error}") from error
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", hint="what was begun is removed again") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -191,12 +191,13 @@ class Source:
         Returns:
             The box; None where it is bad (noted as an error) or its class is to be dropped.
         """
+        meaning: Meaning | None = None
         try:
             meaning = self.classes.meaning(label)
         except TaxonomyError as error:
             self.problems.error("unknown_class", where, str(error), picture=picture, together=f"{self.name}/{label}")
-            return None
-        if not self.sound(xyxy, where, picture) or meaning == DROP:
+        # Corners are looked at all the same: a person wants to hear of everything at once.
+        if meaning == DROP or not self.sound(xyxy, where, picture) or meaning is None:
             return None
         left, top, right, bottom = xyxy
         centred = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)

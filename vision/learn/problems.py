@@ -134,7 +134,7 @@ class BadLabels(InputError):  # noqa: N818 - named for what it is
         named = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
         first = errors[0].line() if errors else "nothing"
         super().__init__(
-            f"{sum(kinds.values())} errors in the labels ({named}); the first: {first}",
+            f"{sum(kinds.values())} error{'s' * (sum(kinds.values()) > 1)} in the labels ({named}); the first: {first}",
             hint=("say what the classes are with --map or classes:" if "unknown_class" in kinds else "correct them")
             + ", or leave the pictures out with --leave-out-bad",
         )
