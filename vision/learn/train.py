@@ -1,220 +1,259 @@
-"""Train a detector on a built set.
-
-    python -m vision.learn.train --data BUILT/data.yaml --start yolo26n.pt --out RUN --hours 2
+"""Train a detector on a built set: ``flatcar train``.
 
 The recipe is made for a small set and a processor without a GPU; it runs on one as well:
 
-- The classification head is not thrown away: each new class starts from the COCO class it looks like.
+- The classification head is not thrown away: each new class starts from the class it looks like.
 - Training pictures are crops of the size the model is used at, not squares: objects have the size they will have.
 - Pictures of rare classes are repeated.
+- Half of the pictures are spoiled the way rail videos are (`vision.learn.augment`).
+- The learning rate and the weight of the one-to-many loss come down with the clock, or with the epochs.
 - On a processor the network computes in bfloat16 where that is fast, the loss in float32.
 
-A run writes a checkpoint each epoch and goes on from it when called again with ``--resume``.
+A run writes a checkpoint each epoch and can be killed at any time: it goes on from the last one.
 """
 
 from __future__ import annotations
 
-import argparse
-import math
-import random
-import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import contextlib
+import importlib.util
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from vision.detect.registry import looks_like_path, sha256_of
 from vision.detect.ultralytics_adapter import check_checkpoint, import_ultralytics
-from vision.errors import FlatcarError, InputError
+from vision.errors import DependencyError, InputError, WeightsError
+from vision.learn.augment import transforms
+from vision.learn.epoch import BuiltSet, write_epoch_list
+from vision.learn.manifest import set_digest
+from vision.learn.recipe import Recipe
+from vision.learn.start import find_start
+from vision.learn.training_run import TrainingRun, describe
 
-# A class on fewer than this share of the pictures has them repeated, the more so the rarer it is, but no more than
-# threefold: a class of twenty pictures is learned by heart otherwise.
-RARE_SHARE = 0.05
-MOST_REPEATS = 3.0
+# Ultralytics' links to services: none is used that was not asked for.
+_SERVICES = ("clearml", "comet", "dvc", "mlflow", "neptune", "raytune", "tensorboard", "wandb", "hub")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train.
+class Loggers:
+    """Where the figures go beside the run's folder.
 
     Attributes:
-        input_hw: Height and width of the training crops, pixels: those the model is used at.
-        hours: When to stop; the learning rate is brought down to fit.
-        epochs: When to stop if ``hours`` is None.
-        batch: Pictures a step.
-        learning_rate: At its highest.
-        warmup_epochs: Epochs over which it rises.
-        plain_epochs: Last epochs, without mosaics.
-        zoom: Range by which pictures are scaled.
-        device: ``cpu``, ``cuda:0``, ``mps``.
-        workers: Processes that prepare pictures.
-        seed: Of all that is drawn by lot.
+        tensorboard: Event files for TensorBoard, in the folder.
+        mlflow: MLflow, at ``MLFLOW_TRACKING_URI`` or in the folder.
     """
 
-    input_hw: tuple[int, int] = (384, 640)
-    hours: float | None = None
-    epochs: int = 20
-    batch: int = 16
-    learning_rate: float = 0.001
-    warmup_epochs: float = 0.5
-    plain_epochs: int = 1
-    zoom: tuple[float, float] = (0.5, 1.4)
-    device: str = "cpu"
-    workers: int = 1
-    seed: int = 0
-
-    def arguments(self) -> dict[str, Any]:
-        """As Ultralytics' trainer wants them."""
-        return {
-            "imgsz": max(self.input_hw),
-            **({"epochs": self.epochs} if self.hours is None else {"time": self.hours}),
-            "batch": self.batch,
-            "nbs": self.batch,  # a step of the optimiser for each batch: there are few batches
-            "optimizer": "AdamW",
-            "lr0": self.learning_rate,
-            "lrf": 0.01,
-            "cos_lr": True,
-            "momentum": 0.9,
-            "weight_decay": 0.0005,
-            "warmup_epochs": self.warmup_epochs,
-            "warmup_bias_lr": 0.0,
-            "warmup_momentum": 0.9,
-            "mosaic": 1.0,
-            "close_mosaic": self.plain_epochs,
-            "fliplr": 0.5,
-            "translate": 0.1,
-            "hsv_h": 0.015,
-            "hsv_s": 0.7,
-            "hsv_v": 0.4,
-            "device": self.device,
-            "cache": "ram",
-            "amp": False,
-            "plots": False,
-            "patience": 0,
-            "seed": self.seed,
-            "deterministic": False,
-        }
+    tensorboard: bool = False
+    mlflow: bool = False
 
 
-def repeats(classes: Mapping[Path, set[int]], seed: int = 0) -> list[Path]:
-    """Pictures of one epoch: those with a rare class several times.
-
-    A picture is repeated sqrt(`RARE_SHARE` / share) times for its rarest class, at most `MOST_REPEATS`; what is left
-    over from a whole number is drawn by lot.
-
-    Args:
-        classes: Picture -> indices of the classes on it.
-        seed: Of the lot.
-    """
-    lot = random.Random(seed)
-    count = Counter(c for found in classes.values() for c in found)
-    listed = []
-    for path in sorted(classes):
-        share = min((count[c] / len(classes) for c in classes[path]), default=1.0)
-        factor = min(max(1.0, math.sqrt(RARE_SHARE / share)), MOST_REPEATS)
-        listed += [path] * (int(factor) + (lot.random() < factor - int(factor)))
-    return listed
-
-
-def write_epoch_list(data: Path, *, seed: int = 0) -> Path:
-    """Write the list of an epoch's pictures beside a built set's ``data.yaml``, and a ``data-epoch.yaml`` that names it.
-
-    Raises:
-        InputError: There is no built set.
-    """
-    folder = data.parent
-    try:
-        described = yaml.safe_load(data.read_text(encoding="utf-8"))
-        pictures = sorted((folder / described["train"]).glob("*.jpg"))
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(f"{data} is no built set: {error}", hint="build it with vision.learn.build") from error
-    if not pictures:
-        raise InputError(f"{data} names no training pictures", hint="build it with vision.learn.build")
-    classes = {p: _classes(folder / "labels" / "train" / f"{p.stem}.txt") for p in pictures}
-    (folder / "epoch.txt").write_text("".join(f"{p.resolve()}\n" for p in repeats(classes, seed)), encoding="utf-8")
-    listed = folder / "data-epoch.yaml"
-    listed.write_text(yaml.safe_dump({**described, "train": "epoch.txt"}, sort_keys=False), encoding="utf-8")
-    return listed
-
-
-def train(data: Path, start: Path, out: Path, recipe: Recipe) -> Path:
+def train(
+    data: Path,
+    out: Path,
+    recipe: Recipe,
+    *,
+    start: str = "default",
+    device: str = "auto",
+    loggers: Loggers | None = None,
+    report: Callable[[str], None] = print,
+) -> TrainingRun:
     """Train.
 
     Args:
-        data: ``data.yaml`` of a built set.
-        start: Checkpoint to start from: COCO's classes, or those of ``data``.
-        out: Folder of the run.
+        data: ``data.yaml`` of a built set, or its folder.
+        out: Folder of the run, new or empty.
         recipe: How.
+        start: See `vision.learn.start.find_start`.
+        device: ``cpu``, ``cuda``, ``cuda:0``, ``mps``, or ``auto``: the first of CUDA, MPS and the processor that is there.
+        loggers: Where the figures go beside the folder.
+        report: Gets a line for each epoch.
+
+    Raises:
+        InputError: There is no built set, its labels are no good, or there is no checkpoint.
+        OutputError: The folder holds something, or cannot be written.
+        WeightsError: The checkpoint is no detector, or asks for foreign code.
+        DependencyError: An extra or a device is not there.
+    """
+    built = BuiltSet.open(data)
+    built.without(recipe.without)
+    checkpoint = find_start(start)
+    chosen = choose_device(device)
+    augmentations = transforms(recipe.augment)
+    _set_loggers(loggers or Loggers(), out)
+    model = _load(checkpoint)
+    named = str(checkpoint.resolve()) if looks_like_path(start) else start
+    record = describe(built.folder, set_digest(built.folder), (named, sha256_of(checkpoint)), recipe, chosen)
+    run = TrainingRun.begin(out, record)
+    return _run(run, model, built, recipe, {"device": chosen, "augmentations": augmentations}, report)
+
+
+def resume(
+    out: Path,
+    *,
+    data: Path | None = None,
+    start: str | None = None,
+    device: str | None = None,
+    workers: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    loggers: Loggers | None = None,
+    report: Callable[[str], None] = print,
+) -> TrainingRun:
+    """Go on with a run that was stopped or killed, with the options it was begun with.
+
+    Args:
+        out: Folder of the run.
+        data: Where the set lies now; None takes where it was. Its contents must be the same.
+        start: What it is said to have started from; None does not ask.
+        device: As in `train`; None takes what the run had.
+        workers: Processes that prepare pictures; None takes what the run had.
+        settings: Settings of the recipe that must be those of the run.
+        loggers: As in `train`.
+        report: As in `train`.
 
     Returns:
-        The last checkpoint, ``out/weights/last.pt``.
+        The run; one that is finished as it is.
 
     Raises:
-        InputError: There is no built set or no checkpoint.
-        WeightsError: The checkpoint asks for foreign code.
-        DependencyError: Ultralytics is not installed.
+        InputError: There is no run, or no set.
+        OutputError: The run belongs to another set, or to other settings.
+        WeightsError: The checkpoint is damaged.
+        DependencyError: An extra or a device is not there.
     """
-    if not start.is_file():
-        raise InputError(f"no checkpoint {start}")
-    check_checkpoint(start)
-    ultralytics = import_ultralytics()
+    run = TrainingRun.open(out)
+    built = BuiltSet.open(data or Path(run.record.data))
+    asked: dict[str, Any] = {"data_digest": set_digest(built.folder), **(settings or {})}
+    if start is not None:
+        asked["start_sha256"] = sha256_of(find_start(start))
+    run.refuse_other(asked)
+    if run.record.state == "finished":
+        report(f"{out} is finished already")
+        return run
+    recipe = Recipe.from_dict(run.record.recipe)
+    recipe = recipe if workers is None else replace(recipe, workers=workers)
+    options = {"device": choose_device(device or run.record.device), "augmentations": transforms(recipe.augment)}
+    _set_loggers(loggers or Loggers(), out)
+    if not run.last.is_file():
+        report("it had not finished an epoch: from the start")
+        run.keep_results_until(0)
+        checkpoint = find_start(run.record.start)
+        if sha256_of(checkpoint) != run.record.start_sha256:
+            raise WeightsError(f"{checkpoint} is not what this training started from", hint="train in another folder")
+        return _run(run, _load(checkpoint), built, recipe, options, report)
+    check_checkpoint(run.last)
+    epochs, last = _reached(run.last)
+    trained_s = run.keep_results_until(epochs)
+    if epochs >= last:
+        return run.finish()
+    report(f"going on after epoch {epochs}")
+    return _run(run, _load(run.last), built, recipe, {**options, "resume": True}, report, trained_s=trained_s)
+
+
+def _run(
+    run: TrainingRun,
+    model: Any,
+    built: BuiltSet,
+    recipe: Recipe,
+    options: Mapping[str, Any],
+    report: Callable[[str], None],
+    *,
+    trained_s: float = 0.0,
+) -> TrainingRun:
     from vision.learn.trainer import make_trainer  # noqa: PLC0415
 
-    trainer = make_trainer(recipe.input_hw, recipe.zoom, recipe.workers)
-    listed = write_epoch_list(data, seed=recipe.seed)
-    where = {"project": str(out.resolve().parent), "name": out.name, "exist_ok": True}
-    ultralytics.YOLO(str(start)).train(trainer=trainer, data=str(listed), **recipe.arguments(), **where)
-    return out / "weights" / "last.pt"
-
-
-def resume(out: Path, recipe: Recipe) -> Path:
-    """Go on with a run that was stopped, with the options it was begun with.
-
-    Raises:
-        InputError: The run has no checkpoint.
-    """
-    last = out / "weights" / "last.pt"
-    if not last.is_file():
-        raise InputError(f"no run to go on with in {out}")
-    check_checkpoint(last)
-    ultralytics = import_ultralytics()
-    from vision.learn.trainer import make_trainer  # noqa: PLC0415
-
-    trainer = make_trainer(recipe.input_hw, recipe.zoom, recipe.workers)
-    ultralytics.YOLO(str(last)).train(trainer=trainer, resume=True)
-    return last
-
-
-def _classes(labels: Path) -> set[int]:
-    return {int(line.split()[0]) for line in labels.read_text(encoding="utf-8").splitlines() if line.strip()}
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m vision.learn.train", description="Train a detector on a built set.")
-    parser.add_argument("--data", type=Path, required=True, help="data.yaml of a built set")
-    parser.add_argument("--start", type=Path, required=True, help="checkpoint to start from")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    parser.add_argument("--hours", type=float, help="when to stop")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs, help="when to stop, without --hours (%(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=Recipe.learning_rate, help="highest (%(default)s)")
-    parser.add_argument("--input-hw", type=int, nargs=2, default=Recipe.input_hw, metavar=("H", "W"), help="size of the crops")
-    parser.add_argument("--device", default=Recipe.device, help="cpu, cuda:0, mps (%(default)s)")
-    args = parser.parse_args(argv)
-    recipe = Recipe(
-        input_hw=tuple(args.input_hw), hours=args.hours, epochs=args.epochs, learning_rate=args.learning_rate, device=args.device
-    )
+    listed = write_epoch_list(built, run.folder, without=recipe.without, seed=recipe.seed)
+    where = {"project": str(run.folder.resolve().parent), "name": run.folder.resolve().name, "exist_ok": True}
+    trainer = make_trainer(recipe, report, trained_s=trained_s)
+    arguments = {**recipe.arguments(), "amp": _amp(str(options["device"])), **where}
+    if options.get("resume"):  # the rest is in the checkpoint
+        arguments = {}
     try:
-        last = resume(args.out, recipe) if args.resume else train(args.data, args.start, args.out, recipe)
-    except FlatcarError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print(last)
-    return 0
+        model.train(trainer=trainer, data=str(listed), **arguments, **options)
+    except (FileNotFoundError, RuntimeError) as error:
+        if "Dataset" in str(error):
+            raise InputError(f"the set cannot be trained on: {_first_line(error)}", hint="run: flatcar dataset check") from error
+        raise
+    return run.finish()
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def choose_device(device: str) -> str:
+    """A device as Ultralytics names it.
+
+    Raises:
+        DependencyError: It was asked for by name and is not there, or PyTorch is not installed.
+        InputError: There is no such kind of device.
+    """
+    import_ultralytics()
+    import torch  # noqa: PLC0415
+
+    cuda, mps = bool(torch.cuda.is_available()), bool(torch.backends.mps.is_available())
+    if device == "auto":
+        return "cuda:0" if cuda else "mps" if mps else "cpu"
+    kind, _, number = device.partition(":")
+    if kind not in {"cpu", "cuda", "mps"} or (number and not number.isdigit()):
+        raise InputError(f"no device is called {device!r}", hint="it is cpu, cuda, cuda:1, mps or auto")
+    if (kind == "cuda" and (not cuda or int(number or 0) >= torch.cuda.device_count())) or (kind == "mps" and not mps):
+        raise DependencyError(f"the device {device} is not there", hint="use --device auto")
+    return f"cuda:{number or 0}" if kind == "cuda" else kind
+
+
+def _amp(device: str) -> bool | str:
+    """Mixed precision on CUDA, in bfloat16 where the card can: it needs no scaling of the loss, and no trial run."""
+    if not device.startswith("cuda"):
+        return False
+    import torch  # noqa: PLC0415
+
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else False
+
+
+def _load(checkpoint: Path) -> Any:
+    """The checkpoint as Ultralytics' model.
+
+    Raises:
+        WeightsError: It is no detection model.
+    """
+    ultralytics = import_ultralytics()
+    try:
+        model = ultralytics.YOLO(str(checkpoint))
+    except (TypeError, AttributeError, KeyError, ValueError, RuntimeError, OSError, AssertionError) as error:
+        raise WeightsError(f"{checkpoint} is not a model that Ultralytics loads: {_first_line(error)}") from error
+    if model.task != "detect":
+        raise WeightsError(f"{checkpoint} is made to {model.task}, not to detect", hint="give a detection checkpoint")
+    return model
+
+
+def _reached(checkpoint: Path) -> tuple[int, int]:
+    """Epochs behind a checkpoint, and of how many."""
+    from ultralytics.utils.patches import torch_load  # noqa: PLC0415
+
+    try:
+        content = torch_load(checkpoint, map_location="cpu")
+        return int(content["epoch"]) + 1, int(content["train_args"]["epochs"])
+    except (RuntimeError, KeyError, TypeError, ValueError, OSError, EOFError) as error:
+        raise WeightsError(
+            f"{checkpoint} cannot be gone on with: {_first_line(error)}", hint="train in another folder"
+        ) from error
+
+
+def _set_loggers(loggers: Loggers, out: Path) -> None:
+    """Switch Ultralytics' links to services off, and on those that were asked for.
+
+    Raises:
+        DependencyError: One that was asked for is not installed.
+    """
+    asked = {"tensorboard": loggers.tensorboard, "mlflow": loggers.mlflow}
+    for name, wanted in asked.items():
+        if wanted and importlib.util.find_spec(name) is None:
+            raise DependencyError(f"{name} is not installed", hint=f"pip install {name}")
+    from ultralytics.utils import SETTINGS  # noqa: PLC0415
+
+    with contextlib.suppress(OSError):
+        SETTINGS.update({name: asked.get(name, False) for name in _SERVICES if name in SETTINGS})
+    if loggers.mlflow:
+        os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(out / 'mlflow.db').resolve().as_posix()}")
+        os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "flatcar")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
