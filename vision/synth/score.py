@@ -6,11 +6,12 @@ miss and a double are two errors, though the count comes out right.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,13 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from vision.errors import TruthError
+from vision.synth.figures import SEGMENTS, ClassScore, Grouping, Scores, TrainScore, figures
+
+__all__ = ["ClassScore", "Scores", "TrainScore", "TruthTrain", "TruthVehicle", "evaluate_counts", "match_along", "read_truth"]
 
 FloatArray = NDArray[np.float64]
+
+_OTHER_SCALES = (0.4, 3.0)
 
 NOT_MILITARY = frozenset({"car", "uaz", "civil_car"})
 """Classes that a train's total leaves out."""
@@ -37,7 +43,17 @@ class TruthVehicle:
 
 @dataclass(frozen=True, slots=True)
 class TruthTrain:
-    """A line of ``truth.ndjson``; ``listed`` is None where the line has no list of vehicles."""
+    """A line of ``truth.ndjson``; what a line may leave out is None where it does.
+
+    Attributes:
+        video, start_s, end_s: Which train.
+        vehicles: Number by class.
+        listed: All vehicles from the head on.
+        direction: ``left``, ``right`` or ``still``.
+        length_px: Over couplers, the scale of the positions.
+        condition: What it was filmed under, for figures by condition.
+        ends_seen: Whether head and tail were in the picture.
+    """
 
     video: str
     start_s: float
@@ -46,6 +62,8 @@ class TruthTrain:
     listed: tuple[TruthVehicle, ...] | None
     direction: str | None = None
     length_px: float | None = None
+    condition: str | None = None
+    ends_seen: tuple[bool, bool] | None = None
 
     @property
     def total(self) -> int:
@@ -55,7 +73,10 @@ class TruthTrain:
 
 @dataclass(frozen=True, slots=True)
 class FoundTrain:
-    """A line of a run's ``trains.ndjson`` with its vehicles, in order from the head: (class, position_px)."""
+    """A line of a run's ``trains.ndjson`` with its vehicles, in order from the head: (class, position_px).
+
+    ``complete`` says whether head and tail were seen, None where the line does not.
+    """
 
     train_id: str
     video: str
@@ -65,105 +86,7 @@ class FoundTrain:
     total: tuple[int, int, int]
     direction: str
     listed: tuple[tuple[str, float], ...] | None
-
-
-@dataclass(frozen=True, slots=True)
-class ClassScore:
-    """One class over all matched trains: what there is, what was reported, and the summed absolute error per train."""
-
-    truth: int
-    reported: int
-    absolute_error: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrainScore:
-    """One train of the truth.
-
-    Attributes:
-        video, start_s: Which.
-        truth, reported: Totals without cars; 0 reported where it was not found.
-        low, high: The reported bounds.
-        train_id: Of the run's train that it was matched with, or None.
-        misses, doubles, wrong_class: Vehicles that were not reported, reports without a vehicle, and vehicles under another
-            class; None where either side has no positions.
-    """
-
-    video: str
-    start_s: float
-    truth: int
-    reported: int
-    low: int
-    high: int
-    train_id: str | None
-    misses: int | None
-    doubles: int | None
-    wrong_class: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """How well trains were counted; every share is in [0, 1], and NaN-free: None where nothing can be said.
-
-    Attributes:
-        trains: Trains of the truth.
-        found: Those that the run reported.
-        missed, invented: Trains without a report, and reports without a train.
-        merged: Reports that cover more than one train of the truth.
-        split: Trains of the truth that are covered by more than one report.
-        exact, within_one: Share of the truth's trains whose total is right, or off by one at most. A missed train is wrong.
-        mae: Mean absolute error of the total, vehicles a train, missed trains counted in full.
-        coverage: Share of found trains whose total lies in its reported interval.
-        mean_interval: Mean width of those intervals, vehicles.
-        direction: Share of found trains whose direction is right.
-        misses_per_100, doubles_per_100, wrong_class_per_100: Per 100 vehicles of the trains where positions are known.
-        classes: Per class, over found trains.
-        per_train: Every train of the truth.
-    """
-
-    trains: int
-    found: int
-    missed: int
-    invented: int
-    merged: int
-    split: int
-    exact: float | None
-    within_one: float | None
-    mae: float | None
-    coverage: float | None
-    mean_interval: float | None
-    direction: float | None
-    misses_per_100: float | None
-    doubles_per_100: float | None
-    wrong_class_per_100: float | None
-    classes: Mapping[str, ClassScore] = field(default_factory=dict)
-    per_train: tuple[TrainScore, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
-    def table(self) -> str:
-        """For a terminal: one line per figure, then one per class."""
-
-        def show(value: float | None, form: str = ".3f") -> str:
-            return "-" if value is None else format(value, form)
-
-        lines = [
-            f"trains        {self.trains}: found {self.found}, missed {self.missed}, invented {self.invented}, "
-            f"merged {self.merged}, split {self.split}",
-            f"count         exact {show(self.exact)}, within 1 {show(self.within_one)}, mean error {show(self.mae, '.2f')}",
-            f"intervals     hold the truth {show(self.coverage)}, mean width {show(self.mean_interval, '.2f')}",
-            f"per 100       misses {show(self.misses_per_100, '.1f')}, doubles {show(self.doubles_per_100, '.1f')}, "
-            f"wrong class {show(self.wrong_class_per_100, '.1f')}",
-            f"direction     {show(self.direction)}",
-            f"{'class':<18}{'truth':>7}{'reported':>10}{'abs. error':>12}",
-        ]
-        lines += [
-            f"{name:<18}{score.truth:>7}{score.reported:>10}{score.absolute_error:>12}"
-            for name, score in sorted(self.classes.items())
-        ]
-        return "\n".join(lines)
+    complete: tuple[bool, bool] | None = None
 
 
 # Reading. Every value is checked where it enters; an error names file and line.
@@ -232,6 +155,17 @@ def _span(row: Mapping[str, Any], where: str) -> tuple[float, float]:
     return start_s, end_s
 
 
+def _both(row: Mapping[str, Any], keys: tuple[str, str], where: str) -> tuple[bool, bool] | None:
+    """Two truth values, or None where either is missing."""
+    values = [row.get(key) for key in keys]
+    if any(value is None for value in values):
+        return None
+    for key, value in zip(keys, values, strict=True):
+        if not isinstance(value, bool):
+            raise TruthError(f"{where}: {key} must be true or false, got {value!r}")
+    return bool(values[0]), bool(values[1])
+
+
 def read_truth(path: Path) -> list[TruthTrain]:
     """The trains of a truth file.
 
@@ -247,7 +181,19 @@ def read_truth(path: Path) -> list[TruthTrain]:
             raise TruthError(f"{where}: list and vehicles do not agree")
         length_px = _number(row, "length_px", where) if row.get("length_px") is not None else None
         direction = _text(row, "direction", where) if row.get("direction") is not None else None
-        trains.append(TruthTrain(_text(row, "video", where), start_s, end_s, vehicles, listed, direction, length_px))
+        trains.append(
+            TruthTrain(
+                _text(row, "video", where),
+                start_s,
+                end_s,
+                vehicles,
+                listed,
+                direction,
+                length_px,
+                _text(row, "condition", where) if row.get("condition") is not None else None,
+                _both(row, ("head_seen", "tail_seen"), where),
+            )
+        )
     return trains
 
 
@@ -305,6 +251,7 @@ def found_trains(
                 total=_interval(row.get("total"), "total", where),
                 direction=_text(row, "direction", where),
                 listed=None if vehicles is None else tuple((c, p) for p, c in sorted(by_train.get(train_id, []))),
+                complete=_both(row.get("complete") or {}, ("head", "tail"), where),
             )
         )
     return trains
@@ -320,24 +267,45 @@ def _overlap_s(truth: TruthTrain, found: FoundTrain) -> float:
     return max(0.0, min(truth.end_s, found.end_s) - max(truth.start_s, found.start_s) + 1e-3)
 
 
-def match_trains(truth: Sequence[TruthTrain], found: Sequence[FoundTrain]) -> tuple[list[int | None], int, int]:
-    """Each train of the truth with its report: the pairing with the most common time.
+def match_trains(truth: Sequence[TruthTrain], found: Sequence[FoundTrain]) -> tuple[list[int | None], Grouping]:
+    """Each train of the truth with its report: the pairing with the most common time; of like ones that of the same direction.
+
+    A report covers a train when they share a third of the shorter one's time. A report that covers several trains has merged
+    them, and a train that several reports cover was split; but two trains that pass side by side cover each other's reports,
+    and what is another's own report counts for neither.
 
     Returns:
-        For each train of the truth an index into ``found`` or None; how many reports are merged; how many trains are split.
-        A report or train counts as covering another when they share a third of the shorter one.
+        For each train of the truth an index into ``found`` or None; and how they go together.
     """
     overlap = np.array([[_overlap_s(t, f) for f in found] for t in truth], np.float64).reshape(len(truth), len(found))
-    rows, columns = linear_sum_assignment(-overlap)
+    agree = np.array([[t.direction == f.direction for f in found] for t in truth], bool).reshape(overlap.shape)
+    rows, columns = linear_sum_assignment(-overlap * np.where(agree, 1.5, 1.0))
     pairs: list[int | None] = [None] * len(truth)
     for row, column in zip(rows, columns, strict=True):
         if overlap[row, column] > 0:
             pairs[int(row)] = int(column)
+    own = np.array([[pairs[t] == f for f in range(len(found))] for t in range(len(truth))], bool).reshape(overlap.shape)
     shorter = np.array(
         [[min(t.end_s - t.start_s, f.end_s - f.start_s) + 1e-3 for f in found] for t in truth], np.float64
     ).reshape(overlap.shape)
     covers = overlap > shorter / 3
-    return pairs, int((covers.sum(axis=0) > 1).sum()), int((covers.sum(axis=1) > 1).sum())
+    merged, split = 0, 0
+    for f in range(len(found)):
+        mine = [t for t in np.flatnonzero(covers[:, f]) if own[t, f] or not _beside(truth, pairs, int(t), f)]
+        merged += len(mine) > 1
+    for t in range(len(truth)):
+        mine = [f for f in np.flatnonzero(covers[t]) if own[t, f] or not _beside(truth, pairs, t, int(f))]
+        split += len(mine) > 1
+    return pairs, Grouping(len(found) - sum(k is not None for k in pairs), merged, split)
+
+
+def _beside(truth: Sequence[TruthTrain], pairs: Sequence[int | None], t: int, f: int) -> bool:
+    """Whether train and report each have another partner of their own, and the two trains pass at the same time."""
+    other = next((k for k, pair in enumerate(pairs) if pair == f), None)
+    if pairs[t] is None or other is None or other == t:
+        return False
+    common_s = min(truth[t].end_s, truth[other].end_s) - max(truth[t].start_s, truth[other].start_s)
+    return common_s > 0.25 * min(truth[t].end_s - truth[t].start_s, truth[other].end_s - truth[other].start_s)
 
 
 def match_along(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray) -> list[tuple[int, int]]:
@@ -365,7 +333,7 @@ def match_along(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray
                 break
             t, f = (np.array(side) for side in zip(*pairs, strict=True))
             slope, shift = np.polyfit(found_px[f], truth_px[t], 1)
-            if not 0.7 <= slope <= 1.4:
+            if not 0.7 * scale <= slope <= 1.4 * scale:
                 break
             again, again_cost = _pairs_at(truth_px, width_px, found_px * slope + shift)
             if (len(again), -again_cost) <= (len(pairs), -cost):
@@ -387,6 +355,13 @@ def _starts(truth_px: FloatArray, found_px: FloatArray) -> list[tuple[float, flo
             gaps = truth_px - found_px[anchor] * scale
             near = np.argsort(np.abs(gaps))[:7]
             starts += [(float(scale), float(gaps[i])) for i in near]
+    # An oblique view has a scale of its own: either end, or the vehicle next to it, laid on either end.
+    if len(truth_px) > 2 and len(found_px) > 2:
+        for t0, t1, f0, f1 in itertools.product((0, 1), (-1, -2), (0, 1), (-1, -2)):
+            if truth_px[t1] > truth_px[t0] and found_px[f1] > found_px[f0]:
+                scale = (truth_px[t1] - truth_px[t0]) / (found_px[f1] - found_px[f0])
+                if _OTHER_SCALES[0] <= scale <= _OTHER_SCALES[1]:
+                    starts.append((float(scale), float(truth_px[t0] - found_px[f0] * scale)))
     return starts
 
 
@@ -420,63 +395,123 @@ def evaluate_counts(
     """
     expected = read_truth(truth) if isinstance(truth, Path) else list(truth)
     found = found_trains(trains, vehicles)
-    pairs, merged, split = match_trains(expected, found)
-    per_train = tuple(
-        _train_score(t, None if k is None else found[k], parents or {}) for t, k in zip(expected, pairs, strict=True)
-    )
-    matched = [(t, found[k]) for t, k in zip(expected, pairs, strict=True) if k is not None]
-    errors = [abs(score.truth - score.reported) for score in per_train]
-    placed = [score for score in per_train if score.misses is not None]
-    vehicles_placed = sum(len(t.listed or ()) for t, s in zip(expected, per_train, strict=True) if s.misses is not None)
-    directed = [(t, f) for t, f in matched if t.direction is not None]
-
-    def per_100(name: str) -> float | None:
-        return 100.0 * sum(getattr(score, name) for score in placed) / vehicles_placed if vehicles_placed else None
-
-    return Scores(
-        trains=len(expected),
-        found=len(matched),
-        missed=len(expected) - len(matched),
-        invented=len(found) - len(matched),
-        merged=merged,
-        split=split,
-        exact=_mean([error == 0 and score.train_id is not None for error, score in zip(errors, per_train, strict=True)]),
-        within_one=_mean([error <= 1 and score.train_id is not None for error, score in zip(errors, per_train, strict=True)]),
-        mae=_mean(errors),
-        coverage=_mean([f.total[1] <= t.total <= f.total[2] for t, f in matched]),
-        mean_interval=_mean([f.total[2] - f.total[1] for _, f in matched]),
-        direction=_mean([t.direction == f.direction for t, f in directed]),
-        misses_per_100=per_100("misses"),
-        doubles_per_100=per_100("doubles"),
-        wrong_class_per_100=per_100("wrong_class"),
-        classes=_class_scores(matched),
-        per_train=per_train,
-    )
+    scores, grouping, classes = score_trains(expected, found, parents=parents)
+    return figures(scores, grouping, classes)
 
 
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+def score_trains(
+    truth: Sequence[TruthTrain], found: Sequence[FoundTrain], *, parents: Mapping[str, str] | None = None
+) -> tuple[tuple[TrainScore, ...], Grouping, dict[str, ClassScore]]:
+    """Each train of the truth against its report, how trains and reports go together, and counts per class over found trains.
+
+    Args:
+        truth: What there is.
+        found: What was reported.
+        parents: See `evaluate_counts`.
+    """
+    pairs, grouping = match_trains(truth, found)
+    scores = tuple(_train_score(t, None if k is None else found[k], parents or {}) for t, k in zip(truth, pairs, strict=True))
+    matched = [(t, found[k]) for t, k in zip(truth, pairs, strict=True) if k is not None]
+    return scores, grouping, _class_scores(matched)
 
 
 def _train_score(truth: TruthTrain, found: FoundTrain | None, parents: Mapping[str, str]) -> TrainScore:
-    misses: int | None = None
-    doubles: int | None = None
-    wrong: int | None = None
-    if truth.listed is not None and found is None:
-        misses, doubles, wrong = len(truth.listed), 0, 0
-    elif truth.listed is not None and found is not None and found.listed is not None:
-        centres = np.array([vehicle.position_px for vehicle in truth.listed])
-        widths = np.array([vehicle.width_px for vehicle in truth.listed])
-        listed = found.listed
-        if truth.direction == "right" and found.direction in {"still", "unknown"} and listed:
-            # Without a direction a run counts from the left end, and that is this train's tail.
-            listed = tuple((name, listed[-1][1] - position) for name, position in reversed(listed))
-        pairs = match_along(centres, widths, np.array([position for _, position in listed]))
-        misses, doubles = len(truth.listed) - len(pairs), len(listed) - len(pairs)
-        wrong = sum(not _same(truth.listed[t].class_name, listed[f][0], parents) for t, f in pairs)
     count, low, high = found.total if found else (0, 0, 0)
-    train_id = found.train_id if found else None
-    return TrainScore(truth.video, truth.start_s, truth.total, count, low, high, train_id, misses, doubles, wrong)
+    score = TrainScore(
+        truth.video,
+        truth.start_s,
+        truth.total,
+        count,
+        low,
+        high,
+        found.train_id if found else None,
+        misses=None,
+        doubles=None,
+        wrong_class=None,
+        listed=len(truth.listed or ()),
+        condition=truth.condition,
+        direction_right=None if found is None or truth.direction is None else truth.direction == found.direction,
+        cumulative=_totals(truth, found, parents),
+    )
+    if found is not None and found.complete is not None and truth.ends_seen is not None:
+        claims = list(zip(truth.ends_seen, found.complete, strict=True))
+        right = (claims[0][0] == claims[0][1], claims[1][0] == claims[1][1])
+        score = replace(score, ends_right=right, ends_invented=sum(said and not seen for seen, said in claims))
+    if truth.listed is None or (found is not None and found.listed is None):
+        return score
+    centres = np.array([vehicle.position_px for vehicle in truth.listed])
+    widths = np.array([vehicle.width_px for vehicle in truth.listed])
+    listed, pairs = _placed(truth, found, centres, widths)
+    return replace(
+        score,
+        misses=len(truth.listed) - len(pairs),
+        doubles=len(listed) - len(pairs),
+        wrong_class=sum(not _same(truth.listed[t].class_name, listed[f][0], parents) for t, f in pairs),
+        cumulative=_cumulative(truth, centres, listed, pairs, parents),
+    )
+
+
+_Listed = tuple[tuple[str, float], ...]
+
+
+def _placed(
+    truth: TruthTrain, found: FoundTrain | None, centres: FloatArray, widths: FloatArray
+) -> tuple[_Listed, list[tuple[int, int]]]:
+    """The reported vehicles in the truth's order, and which is which."""
+    listed = () if found is None else found.listed or ()
+    readings = [listed]
+    if listed and found is not None:
+        turned = tuple((name, listed[-1][1] - position) for name, position in reversed(listed))
+        if truth.direction == "still":
+            # Whoever films a standing train may take either end for the head.
+            readings = [listed, turned]
+        elif truth.direction == "right" and found.direction in {"still", "unknown"}:
+            # Without a direction a run counts from the left end, and that is this train's tail.
+            readings = [turned]
+    best = [(reading, match_along(centres, widths, np.array([position for _, position in reading]))) for reading in readings]
+    return max(best, key=lambda pair: len(pair[1]))
+
+
+def _totals(
+    truth: TruthTrain, found: FoundTrain | None, parents: Mapping[str, str]
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Counts per class as a single piece, for where no positions are known."""
+    sides = []
+    for counts in (truth.vehicles, {name: count for name, (count, _, _) in found.vehicles.items()} if found else {}):
+        side: Counter[str] = Counter()
+        for name, count in counts.items():
+            side[parents.get(name, name)] += count
+        sides.append(side)
+    return {name: ((sides[0][name],), (sides[1][name],)) for name in sorted({*sides[0], *sides[1]})}
+
+
+def _cumulative(
+    truth: TruthTrain, centres: FloatArray, listed: _Listed, pairs: list[tuple[int, int]], parents: Mapping[str, str]
+) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Counts per class cumulated along the train; reports are laid onto the truth by the vehicles that they share."""
+    if not len(centres) and not listed:
+        return {}
+    places = np.array([position for _, position in listed], np.float64)
+    if len(pairs) >= 2:
+        t, f = (np.array(side) for side in zip(*pairs, strict=True))
+        slope, shift = np.polyfit(places[f], centres[t], 1)
+        places = places * slope + shift
+    for t_index, f_index in pairs:
+        places[f_index] = centres[t_index]
+    length_px = truth.length_px or float(max([*centres, *places, 1.0]))
+    pieces = [np.clip(np.floor(side / length_px * SEGMENTS), 0, SEGMENTS - 1).astype(int) for side in (centres, places)]
+    names = [
+        [parents.get(vehicle.class_name, vehicle.class_name) for vehicle in truth.listed or ()],
+        [parents.get(name, name) for name, _ in listed],
+    ]
+    out = {}
+    for name in sorted({*names[0], *names[1]}):
+        sides = []
+        for piece, own in zip(pieces, names, strict=True):
+            at = np.array([p for p, n in zip(piece, own, strict=True) if n == name], dtype=np.int64)
+            sides.append(np.cumsum(np.bincount(at, minlength=SEGMENTS)))
+        out[name] = (tuple(int(v) for v in sides[0]), tuple(int(v) for v in sides[1]))
+    return out
 
 
 def _same(truth: str, reported: str, parents: Mapping[str, str]) -> bool:
