@@ -8,7 +8,7 @@ import pytest
 from vision.errors import InputError
 from vision.synth.cutouts import CutoutAssets, cut_out, read_table, with_lengths
 from vision.synth.drawn import DrawnAssets
-from vision.synth.pool import cut_box, leaf_of
+from vision.synth.pool import cut_box
 from vision.synth.render import Renderer
 from vision.synth.sample import outlines, sample_spec
 from vision.synth.scene import VEHICLE_LENGTH_M, random_scene
@@ -87,13 +87,6 @@ def test_a_box_alone_cuts_what_stands_out_and_refuses_the_rest() -> None:
     assert cut is not None
     assert cut.shape[:2] == pytest.approx((55, 140), abs=5)
     assert cut_box(nothing, width_px=160) is None
-
-
-@pytest.mark.parametrize(
-    ("fine", "leaf"), [("truck_cargo", "truck"), ("tank", "tank"), ("other_tracked", None), ("truck_tanker", "truck")]
-)
-def test_fine_labels_have_leaves(fine: str, leaf: str | None) -> None:
-    assert leaf_of(fine) == leaf
 
 
 @pytest.mark.parametrize("name", list(VEHICLE_LENGTH_M))

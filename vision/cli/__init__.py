@@ -8,12 +8,14 @@ from __future__ import annotations
 import click
 
 from vision import __version__
+from vision.cli.compose import compose
 from vision.cli.dataset import dataset
 from vision.cli.evaluate import evaluate
 from vision.cli.explain import explain
 from vision.cli.machine import doctor
 from vision.cli.scanning import count, report, scan, show
 from vision.cli.simulate import simulate
+from vision.cli.training import preview, train
 from vision.cli.weights import weights
 
 
@@ -23,5 +25,7 @@ def main() -> None:
     """Count what trains carry, from rail-spotting video."""
 
 
-for _command in (scan, count, show, report, explain, weights, simulate, dataset, evaluate, doctor):
+dataset.add_command(compose)
+dataset.add_command(preview)
+for _command in (scan, count, show, report, explain, weights, simulate, dataset, evaluate, train, doctor):
     main.add_command(_command)

@@ -90,7 +90,8 @@ def build_command(
     from vision.learn.build import build  # noqa: PLC0415
     from vision.learn.problems import BadLabels  # noqa: PLC0415
 
-    described_set = _described(data, folders, mapped, polygons).changed(validation=validation, longest_side_px=longest_side_px)
+    described_set = description_of(data, folders, mapped, polygons)
+    described_set = described_set.changed(validation=validation, longest_side_px=longest_side_px)
     try:
         built = build(
             described_set,
@@ -145,7 +146,7 @@ def split_command(
     from vision.learn.divide import redivide  # noqa: PLC0415
     from vision.learn.problems import BadLabels  # noqa: PLC0415
 
-    described_set = _described(data, folders, mapped, polygons)
+    described_set = description_of(data, folders, mapped, polygons)
     try:
         done = redivide(
             described_set,
@@ -229,7 +230,7 @@ def stats_command(folder: Path, as_json: bool) -> None:
     click.echo(f"digest {counted.digest}")
 
 
-def _described(data: Path | None, folders: Sequence[str], mapped: Sequence[str], polygons: str | None) -> DataSet:
+def description_of(data: Path | None, folders: Sequence[str], mapped: Sequence[str], polygons: str | None) -> DataSet:
     """The description that the options give."""
     from vision.learn.description import DataSet  # noqa: PLC0415
 

@@ -23,7 +23,7 @@ from vision.synth.paint import Image
 from vision.synth.scene import SceneSpec
 
 TABLE = "cutouts.tsv"
-_COLUMNS = ("file", "class", "facing", "height_m", "source", "source_file", "box_index", "licence")
+COLUMNS = ("file", "class", "facing", "height_m", "source", "source_file", "box_index", "licence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,12 @@ def _harmonised(picture: Image, share: float) -> Image:
     return np.dstack([np.clip(colour, 0, 255), picture[..., 3]]).astype(np.uint8)
 
 
-def read_table(folder: Path) -> tuple[Cutout, ...]:
+def read_table(folder: Path, *, weeded: bool = False) -> tuple[Cutout, ...]:
     """The rows of a folder's ``cutouts.tsv``.
+
+    Args:
+        folder: With the table and the pictures.
+        weeded: Pass over rows whose picture is gone: somebody looked through them and deleted the bad ones.
 
     Raises:
         InputError: With file and line, when the table is missing, empty, or a row is not of the expected form.
@@ -128,7 +132,7 @@ def read_table(folder: Path) -> tuple[Cutout, ...]:
     reader = csv.DictReader(lines, delimiter="\t")
     for row in reader:
         where = f"{path}:{reader.line_num}"
-        missing = [name for name in _COLUMNS if not row.get(name)]
+        missing = [name for name in COLUMNS if not row.get(name)]
         if missing:
             raise InputError(f"{where}: no {', '.join(missing)}")
         try:
@@ -137,6 +141,8 @@ def read_table(folder: Path) -> tuple[Cutout, ...]:
             raise InputError(f"{where}: {error}") from error
         if row["facing"] not in {"left", "right"} or not (math.isfinite(height_m) and height_m > 0):
             raise InputError(f"{where}: facing is left or right, and height_m positive")
+        if weeded and not (folder / row["file"]).is_file():
+            continue
         if not (folder / row["file"]).is_file():
             raise InputError(f"{where}: {row['file']} does not exist")
         found.append(
