@@ -115,11 +115,13 @@ class Evaluation:
         document: Everything as plain data, as it is written as JSON.
         truth: The pictures that could be read.
         worst: The worst pictures, for drawing.
+        civil: Folders of civil material, for drawing.
     """
 
     document: dict[str, Any]
     truth: Truth
     worst: Sequence[WorstPicture]
+    civil: Sequence[Civil] = ()
 
     def json(self) -> str:
         """The document as text."""
@@ -152,9 +154,8 @@ def evaluate_detector(request: Request, *, watch: Watch | None = None, detector:
     second = _detector(request, request.compare) if request.compare else None
     try:
         found = predict_all(detector, truth, tree, weights=detector.name, progress=tell(detector.name))
-        civil = [
-            civil_alarms(detector, folder, request.operating_score, tree, progress=tell(folder.name)) for folder in request.civil
-        ]
+        score, limit = request.operating_score, request.worst
+        civil = [civil_alarms(detector, f, score, tree, limit=limit, progress=tell(f.name)) for f in request.civil]
         other = predict_all(second, found.truth, tree, weights=second.name, progress=tell(second.name)) if second else None
     finally:
         detector.close()
@@ -173,10 +174,11 @@ def evaluate_detector(request: Request, *, watch: Watch | None = None, detector:
         "calibration": [asdict(c) for c in calibrations(scored, tree)],
         "worst": [_worst_row(w) for w in worst],
         "civil": [_civil_row(c) for c in civil],
+        "civil_total": _civil_total(civil, request.operating_score),
     }
     document["without"] = without_rows(request.without, document)
     document["compare"] = _compare(request, second, other, matched, tree) if second and other else None
-    return Evaluation(_rounded(document), found.truth, worst)
+    return Evaluation(_rounded(document), found.truth, worst, civil)
 
 
 def _detector(request: Request, weights: str) -> Detector:
@@ -247,13 +249,19 @@ def _worst_row(worst: WorstPicture) -> dict[str, Any]:
 
 
 def _civil_row(civil: Civil) -> dict[str, Any]:
-    return {
-        "name": civil.name,
-        "videos": civil.videos,
-        **asdict(civil.alarms),
-        "worst": None if civil.worst is None else {"file": civil.worst[0], "score": civil.worst[1]},
-        "unreadable": [list(row) for row in civil.unreadable],
-    }
+    worst = [
+        {"file": p.name, "objects": [{"class": c, "score": s, "xyxy_px": list(box)} for c, s, box in p.objects]}
+        for p in civil.worst
+    ]
+    unreadable = [list(row) for row in civil.unreadable]
+    return {"name": civil.name, "videos": civil.videos, **asdict(civil.alarms), "worst": worst, "unreadable": unreadable}
+
+
+def _civil_total(civil: Sequence[Civil], min_score: float) -> dict[str, Any]:
+    """All civil folders together."""
+    alarms = [c.alarms for c in civil]
+    sums = (sum(a.pictures for a in alarms), sum(a.detections for a in alarms), sum(a.pictures_hit for a in alarms))
+    return asdict(FalseAlarms.summed(*sums, min_score))
 
 
 def _compare(

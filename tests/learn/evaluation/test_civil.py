@@ -41,10 +41,16 @@ def test_pictures_are_counted(tmp_path: Path) -> None:
     civil = civil_alarms(ScriptedDetector(by_brightness, class_names=LEAVES), tmp_path / "yard", 0.3, TREE)
     assert (civil.name, civil.videos) == ("yard", 0)
     assert (civil.alarms.pictures, civil.alarms.detections, civil.alarms.pictures_hit) == (3, 1, 1)
-    assert civil.worst == ("white.png", pytest.approx(0.8))
+    (worst,) = civil.worst
+    assert (worst.name, worst.score, worst.width_px) == ("white.png", pytest.approx(0.8), 100)
+    assert [name for name, _, _ in worst.objects] == ["tank"]
+    assert worst.thumbnail.startswith("data:image/jpeg;base64,")
     assert [name for name, _ in civil.unreadable] == ["broken.jpg"]
     lower = civil_alarms(ScriptedDetector(by_brightness, class_names=LEAVES), tmp_path / "yard", 0.1, TREE)
     assert (lower.alarms.detections, lower.alarms.pictures_hit) == (3, 2)
+    assert [p.name for p in lower.worst] == ["white.png", "below/grey.jpg"]
+    one = civil_alarms(ScriptedDetector(by_brightness, class_names=LEAVES), tmp_path / "yard", 0.1, TREE, limit=1)
+    assert [p.name for p in one.worst] == ["white.png"]
 
 
 def test_frames_of_videos_are_pictures(tmp_path: Path) -> None:
@@ -53,8 +59,7 @@ def test_frames_of_videos_are_pictures(tmp_path: Path) -> None:
     civil = civil_alarms(always, tmp_path, 0.3, TREE)
     assert civil.videos == 1
     assert 10 <= civil.alarms.pictures == civil.alarms.detections <= 60  # five a second of a few seconds
-    assert civil.worst is not None
-    assert civil.worst[0] == "snow.mp4 at 0.00 s"
+    assert [p.name for p in civil.worst] == ["snow.mp4 at 0.00 s"]  # one of a file
     assert civil_alarms(always, tmp_path / "snow.mp4", 0.3, TREE).alarms == civil.alarms
 
 

@@ -284,7 +284,11 @@ class FalseAlarms:
     @classmethod
     def of(cls, counts: Sequence[int], score: float) -> FalseAlarms:
         """From the number of false objects on each picture."""
-        pictures, detections, hit = len(counts), sum(counts), sum(n > 0 for n in counts)
+        return cls.summed(len(counts), sum(counts), sum(n > 0 for n in counts), score)
+
+    @classmethod
+    def summed(cls, pictures: int, detections: int, hit: int, score: float) -> FalseAlarms:
+        """From the numbers of pictures, of false objects, and of pictures with at least one."""
         rate, share = (detections / pictures, hit / pictures) if pictures else (None, None)
         return cls(pictures, score, detections, hit, rate, poisson_rate(detections, pictures), share, wilson(hit, pictures))
 

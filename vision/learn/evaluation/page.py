@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, StrictUndefined
 
+from vision.errors import InputError
+from vision.learn.evaluation.civil import Civil
 from vision.learn.evaluation.operating import BACKGROUND, MISSED
 from vision.learn.evaluation.terminal import figure, interval, share, unreadable
 from vision.learn.evaluation.worst import COUNTED_MISTAKES, Mistake, WorstPicture, thumbnail
+from vision.learn.pictures import read_picture
 from vision.taxonomy import Taxonomy, default_taxonomy
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 _PLOT = 100.0
 _DEEPEST = 0.6  # opacity of a cell that holds its whole row: dark text stays readable on it
 _LISTED_MISTAKES = 4
+_CIVIL_CARDS = 24
 _LETTER = 0.6  # width of a letter, in font sizes; the page squeezes or stretches a label into it
 
 Point = tuple[float, float]
@@ -53,7 +57,8 @@ def page_view(evaluation: Evaluation) -> dict[str, Any]:
         "curves": _curves(document, tree),
         "alarms": _alarms(document),
         "calibration": _calibrations(document["calibration"]),
-        "worst": [_worst_view(w, evaluation, tree) for w in evaluation.worst],
+        "worst": [_worst_view(w, evaluation) for w in evaluation.worst],
+        "civil_worst": _civil_views(evaluation.civil),
         "counted_mistakes": COUNTED_MISTAKES,
         "unreadable": unreadable(document),
     }
@@ -137,6 +142,8 @@ def _alarms(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """False alarms by where the pictures come from."""
     rows = [{"name": "pictures of the set without any vehicle", **document["false_alarms"]}]
     rows += [{"name": f"{c['name']}, given as civil", **c} for c in document["civil"]]
+    if len(document["civil"]) > 1:
+        rows.append({"name": f"these {len(document['civil'])} together", **document["civil_total"]})
     for s in document["operating_point"]["slices"]:
         if s["false_alarms"] is not None:
             kind, _, name = s["part"].partition("=")
@@ -170,10 +177,10 @@ def _path(points: Sequence[Point]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in points)
 
 
-def _worst_view(worst: WorstPicture, evaluation: Evaluation, tree: Taxonomy) -> dict[str, Any]:
+def _worst_view(worst: WorstPicture, evaluation: Evaluation) -> dict[str, Any]:
     row = worst.picture.row
     width, height = int(row["width"]), int(row["height"])
-    text_px = 0.042 * max(width, 0.75 * height)
+    text_px = _text_px(width, height)
     missed = {m.xyxy_px for m in worst.mistakes if m.kind == "missed"}
     marks = [_mark(box.xyxy_px, "true", None, width, text_px) for box in worst.picture.boxes if box.xyxy_px not in missed]
     marks += [_mark(region, "ignored", None, width, text_px) for region in worst.picture.ignored]
@@ -187,12 +194,47 @@ def _worst_view(worst: WorstPicture, evaluation: Evaluation, tree: Taxonomy) -> 
         "about": f"{row['source']}, {row['view']}",
         "loss": f"{worst.loss:.1f}",
         "words": words,
-        "picture": thumbnail(evaluation.truth.root / row["file_name"]),
+        "picture": _thumbnail(evaluation.truth.root / row["file_name"]),
         "width": width,
         "height": height,
         "text_px": round(text_px, 1),
         "marks": marks,
     }
+
+
+def _thumbnail(path: Path) -> str | None:
+    """None where the picture cannot be read any more: the rest of the page still stands."""
+    try:
+        return thumbnail(read_picture(path))
+    except InputError:
+        return None
+
+
+def _civil_views(civil: Sequence[Civil]) -> list[dict[str, Any]]:
+    """Pictures of all civil folders with the surest false objects."""
+    pictures = sorted(((c.name, p) for c in civil for p in c.worst), key=lambda item: -item[1].score)
+    views = []
+    for folder, p in pictures[:_CIVIL_CARDS]:
+        text_px = _text_px(p.width_px, p.height_px)
+        marks = [_mark(box, "false", f"{name} {score:.2f}", p.width_px, text_px) for name, score, box in reversed(p.objects)]
+        views.append(
+            {
+                "name": p.name,
+                "about": folder,
+                "loss": None,
+                "words": [f"{name} {score:.2f}" for name, score, _ in p.objects[:_LISTED_MISTAKES]],
+                "picture": p.thumbnail,
+                "width": p.width_px,
+                "height": p.height_px,
+                "text_px": round(text_px, 1),
+                "marks": marks,
+            }
+        )
+    return views
+
+
+def _text_px(width_px: int, height_px: int) -> float:
+    return 0.042 * max(width_px, 0.75 * height_px)
 
 
 def _label(mistake: Mistake) -> str:
@@ -202,9 +244,7 @@ def _label(mistake: Mistake) -> str:
     return f"{said}, is {mistake.truth}" if mistake.kind == "wrong" else said
 
 
-def _mark(
-    xyxy_px: tuple[float, float, float, float], kind: str, label: str | None, picture_width: int, text_px: float
-) -> dict[str, Any]:
+def _mark(xyxy_px: Sequence[float], kind: str, label: str | None, picture_width: int, text_px: float) -> dict[str, Any]:
     """A box to draw, with where its label goes: above it, or inside where the picture ends."""
     x0, y0, x1, y1 = xyxy_px
     label_width = _LETTER * text_px * (len(label) + 1) if label else 0.0

@@ -86,6 +86,8 @@ def sentences(document: Mapping[str, Any]) -> list[str]:
         f"  on those without any vehicle: {alarm_words(document['false_alarms'])}",
     ]
     lines += [f"  in {row['name']}: {alarm_words(row)}" for row in document["civil"]]
+    if len(document["civil"]) > 1:
+        lines.append(f"  in these {len(document['civil'])} together: {alarm_words(document['civil_total'])}")
     errors = {(c["score"], c["outcome"]): c["error"] for c in document["calibration"]}
     lines.append(
         f"expected calibration error of the pooled score: {figure(errors['pooled', 'vehicle'])} (a vehicle is there), "

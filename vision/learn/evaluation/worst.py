@@ -17,14 +17,16 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vision.detect.objects import LOWEST_SCORE
 from vision.learn.evaluation.operating import Scored, SeenObject
 from vision.taxonomy import Taxonomy
+
+Image = NDArray[np.uint8]
 
 DEAREST = -log(LOWEST_SCORE)
 COUNTED_MISTAKES = 3
@@ -115,11 +117,8 @@ def _mistakes(picture: Scored, min_score: float, tree: Taxonomy) -> list[Mistake
     return [mistake for _, mistake in sorted(costs, key=lambda c: -c[0])]
 
 
-def thumbnail(path: Path) -> str | None:
-    """A picture as a small JPEG, a data URI; None where it cannot be read (any more)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        return None
+def thumbnail(image: Image) -> str:
+    """A picture, (height, width, 3) uint8, BGR, as a small JPEG, a data URI."""
     scale = min(1.0, THUMBNAIL_PX / max(image.shape[:2]))
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
