@@ -189,7 +189,7 @@ def check_command(what: Path, pictures: Path | None, everything: bool, as_json: 
     else:
         rows = table(checked)
         if rows:
-            _print_table(("", "problem", "count", "first"), [(s, kind, str(n), first) for s, kind, n, first in rows])
+            _print_table(("severity", "problem", "count", "first"), [(s, kind, str(n), first) for s, kind, n, first in rows])
         for line in lines(checked.problems, shown=sys.maxsize if everything else 20) if rows else ():
             click.echo(line)
         for line in checked.not_checked:

@@ -196,8 +196,14 @@ class DataSet:
                 found = read_source(
                     name, root or self.root, options, taxonomy=self.taxonomy, problems=problems, work=Path(work) / name
                 )
-                labelled_only = options["reader"] in LABELLED_ONLY
-                pictures += [p for p in found if any(b.leaf for b in p.boxes) or not (p.boxes or labelled_only)]
+                for picture in found:
+                    bad = (name, picture.file) in problems.bad_pictures
+                    background = not picture.boxes and options["reader"] not in LABELLED_ONLY
+                    if background or any(b.leaf for b in picture.boxes):
+                        pictures.append(picture)
+                    elif not bad:
+                        said = "no label is left on it but ignore regions: the picture is not used"
+                        problems.warning("not_used", f"{name}: {picture.file}", said, together=name)
             _refuse_clashes(pictures, problems)
             yield Reading([p for p in pictures if (p.source, p.file) not in problems.bad_pictures], problems)
 
