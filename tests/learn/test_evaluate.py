@@ -236,6 +236,7 @@ def test_command(folder: Path, tmp_path: Path) -> None:
     page = (out / "index.html").read_text(encoding="utf-8")
     assert "Trained without a source" in page
     assert "Against worse" in page
+    assert "yard, given as civil" in page
     assert "The surest of them on the civil material" in page
 
 

@@ -42,6 +42,7 @@ from vision.learn.evaluation.precision import (
     match,
     merge_same_object,
     picture_draws,
+    pycocotools,
     slice_figures,
 )
 from vision.learn.evaluation.predict import MIN_SCORE, Predictions, Progress, known_classes, predict, predict_all
@@ -144,6 +145,7 @@ def evaluate_detector(request: Request, *, watch: Watch | None = None, detector:
     """
     if not 0 < request.operating_score <= 1:
         raise UsageError(f"the operating score must lie above 0 and be at most 1, got {request.operating_score:g}")
+    pycocotools()  # to be missed now, not after minutes
     tell = watch or (lambda _: None)
     tree = default_taxonomy()
     truth = Truth.load(request.data, split=request.split)

@@ -141,7 +141,7 @@ def _curves(document: Mapping[str, Any], tree: Taxonomy) -> list[dict[str, Any]]
 def _alarms(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """False alarms by where the pictures come from."""
     rows = [{"name": "pictures of the set without any vehicle", **document["false_alarms"]}]
-    rows += [{"name": f"{c['name']}, given as civil", **c} for c in document["civil"]]
+    rows += [{**c, "name": f"{c['name']}, given as civil"} for c in document["civil"]]
     if len(document["civil"]) > 1:
         rows.append({"name": f"these {len(document['civil'])} together", **document["civil_total"]})
     for s in document["operating_point"]["slices"]:

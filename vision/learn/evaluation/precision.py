@@ -224,7 +224,7 @@ def match(
     classes, name_of = _classes(level, tree)
     index = {name: i for i, name in enumerate(classes)}
     found_index = np.array([index.get(name_of(name), -1) for name in class_names], dtype=np.int32)
-    coco, coco_eval = _pycocotools()
+    coco, coco_eval = pycocotools()
     names = tuple(SIZES) if sizes else ("all",)
     with _quiet():
         expected, given = coco(), coco()
@@ -382,7 +382,12 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return sum(present) / len(present) if present else None
 
 
-def _pycocotools() -> tuple[Any, Any]:
+def pycocotools() -> tuple[Any, Any]:
+    """COCO's own classes.
+
+    Raises:
+        DependencyError: They are not installed.
+    """
     try:
         from pycocotools.coco import COCO  # noqa: PLC0415
         from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
