@@ -7,6 +7,7 @@
     |   +-- OutputError       the run folder cannot be written, or is not a run
     |   +-- WeightsError      unknown weights, or weights whose hash differs
     |   +-- DependencyError   an extra that the command needs is not installed
+    |   +-- ReviewError       what people decided contradicts itself; nothing was applied
     +-- VideoError            one video cannot be used; the others go on              exit 1
     |   +-- UnreadableVideo   not a video, empty, or its header is broken
     |   +-- NoVideoStream     a container without a video stream
@@ -77,6 +78,21 @@ class DependencyError(UsageError):
     """The command needs an extra that is not installed."""
 
     reason = "dependency"
+
+
+class ReviewError(UsageError):
+    """What people decided in a review contradicts itself; nothing was applied.
+
+    Args:
+        problems: A sentence for each contradiction.
+    """
+
+    reason = "review"
+
+    def __init__(self, problems: tuple[str, ...], *, hint: str | None = None) -> None:
+        said = f"{len(problems)} corrections cannot be applied" if len(problems) > 1 else "a correction cannot be applied"
+        super().__init__(f"{said}: " + "; ".join(problems), hint=hint)
+        self.problems = problems
 
 
 class VideoError(FlatcarError):

@@ -13,6 +13,7 @@ from vision.cli.dataset import dataset
 from vision.cli.evaluate import evaluate
 from vision.cli.explain import explain
 from vision.cli.machine import doctor
+from vision.cli.review import review
 from vision.cli.scanning import count, report, scan, show
 from vision.cli.simulate import simulate
 from vision.cli.training import preview, train
@@ -27,5 +28,5 @@ def main() -> None:
 
 dataset.add_command(compose)
 dataset.add_command(preview)
-for _command in (scan, count, show, report, explain, weights, simulate, dataset, evaluate, train, doctor):
+for _command in (scan, count, show, report, explain, review, weights, simulate, dataset, evaluate, train, doctor):
     main.add_command(_command)

@@ -11,7 +11,7 @@ import click
 from vision.cli.common import CONFIG, JSON, RUN, SCALE, complain, guarded
 
 if TYPE_CHECKING:
-    from vision.types import VideoResult
+    from vision.run.scan import ScanSummary
 
 
 @click.command()
@@ -61,7 +61,7 @@ def scan(
         summary = run_scan(list(inputs), out, config=settings, force=force, reporter=reporter)
     page = None if no_report else write_report(out)
     _print_run(out, as_json=as_json, quiet=quiet, page=page)
-    _name_failures(summary.failed)
+    _name_failures(summary)
     sys.exit(1 if summary.failed else 0)
 
 
@@ -83,7 +83,7 @@ def count(run: Path, as_json: bool, quiet: bool, px_per_m: float | None, config:
     settings = settings_of(run, config, {"count": counting, "motion": {"px_per_m": px_per_m}})
     summary = count_again(run, config=settings)
     _print_run(run, as_json=as_json, quiet=quiet, page=write_report(run))
-    _name_failures(summary.failed)
+    _name_failures(summary)
     sys.exit(1 if summary.failed else 0)
 
 
@@ -130,6 +130,8 @@ def _print_run(run: Path, *, as_json: bool, quiet: bool, page: Path | None) -> N
             click.echo(f"report: {page}")
 
 
-def _name_failures(failed: tuple[VideoResult, ...]) -> None:
-    for result in failed:
+def _name_failures(summary: ScanSummary) -> None:
+    for result in summary.failed:
         complain(result.reason if str(result.path) in result.reason else f"{result.path}: {result.reason}")
+    for outcome in summary.lost:
+        complain(outcome.sentence)

@@ -18,7 +18,9 @@ LONGEST_SIDE_PX = 400
 _NAME = re.compile(r"[0-9a-f]{8}-[\w.-]+")
 
 
-def write_crop(run: RunFolder, bgr: NDArray[np.uint8], xyxy_px: tuple[float, float, float, float], name: str) -> str | None:
+def write_crop(
+    run: RunFolder, bgr: NDArray[np.uint8], xyxy_px: tuple[float, float, float, float], name: str, *, folder: str = "crops"
+) -> str | None:
     """Cut a vehicle out of its frame with some room around it, and store it as a JPEG.
 
     Args:
@@ -26,6 +28,7 @@ def write_crop(run: RunFolder, bgr: NDArray[np.uint8], xyxy_px: tuple[float, flo
         bgr: (height, width, 3) uint8, the upright full frame.
         xyxy_px: The box on it; it may reach over the edge.
         name: File name without suffix, see ``vision.run.tables.crop_name``.
+        folder: Where in the run.
 
     Returns:
         The path relative to the run folder, or None where no pixel of the box lies in the picture.
@@ -39,10 +42,9 @@ def write_crop(run: RunFolder, bgr: NDArray[np.uint8], xyxy_px: tuple[float, flo
     crop = cut(bgr, xyxy_px)
     if crop is None:
         return None
-    folder = run.path / "crops"
-    folder.mkdir(exist_ok=True)
-    atomic_write(folder / f"{name}.jpg", jpeg(crop, quality=JPEG_QUALITY))
-    return f"crops/{name}.jpg"
+    (run.path / folder).mkdir(parents=True, exist_ok=True)
+    atomic_write(run.path / folder / f"{name}.jpg", jpeg(crop, quality=JPEG_QUALITY))
+    return f"{folder}/{name}.jpg"
 
 
 def cut(bgr: NDArray[np.uint8], xyxy_px: tuple[float, float, float, float]) -> NDArray[np.uint8] | None:

@@ -103,6 +103,11 @@ def verdict_id(verdict: Verdict, *, state: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def as_stored(verdict: Verdict) -> Verdict:
+    """A verdict as it comes back from the table: rounded."""
+    return _verdict(_row(verdict))
+
+
 def read_verdicts(run: RunFolder) -> tuple[Verdict, ...]:
     """All verdicts of a run, in the order in which they were given; none where nobody gave any.
 
