@@ -247,7 +247,7 @@ def _left_out(lines: _Lines, view: TrainView) -> None:
     lines.gap(3)
     lines.add(f"{looks} looks of the detector, {used} boxes on counted vehicles" + (", left out:" if fates else ""), colour=SOFT)
     for reason, count in fates.most_common():
-        lines.add(f"{count} {reason_text(reason)}", dot=reason_colour(reason), colour=SOFT)
+        lines.add(f"{count} {'box' if count == 1 else 'boxes'} {reason_text(reason)}", dot=reason_colour(reason), colour=SOFT)
 
 
 def _clip_header(case: VideoCase, truth: ClipTruth | None) -> Block:

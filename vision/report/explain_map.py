@@ -42,13 +42,13 @@ DROPPED = {
     "outside_view": ("outside of what the picture shows", (200, 190, 190)),
     "fills_the_view": ("from edge to edge of the picture: a wagon close by", (150, 190, 215)),
     "implausible_size": ("too short or too long for a vehicle", (140, 205, 205)),
-    "moves_with_background": ("stays with the background: parked, or a building", (215, 175, 120)),
-    "static_in_picture": ("stays in the picture: a caption, or dirt on a window", (200, 140, 190)),
-    "cut_box_without_vehicle": ("cut by the edge of the picture, and no vehicle to go with", (165, 200, 165)),
+    "moves_with_background": ("that stay with the background: parked, or a building", (215, 175, 120)),
+    "static_in_picture": ("that stay in the picture: a caption, or dirt on a window", (200, 140, 190)),
+    "cut_box_without_vehicle": ("cut by the edge of the picture, with no vehicle to go with", (165, 200, 165)),
     "too_few_looks_agree": ("where too few looks agree on a vehicle", (150, 150, 150)),
     "repeated_look": ("in frames that repeat the one before", (205, 205, 190)),
 }
-"""Why detections were left out, in words, and the colour they are drawn in."""
+"""Why boxes were left out, in words that go on after "3 boxes", and the colour they are drawn in."""
 
 _UNKNOWN_REASON: tuple[str, Colour] = ("", (150, 150, 150))
 

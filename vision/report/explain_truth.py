@@ -11,7 +11,7 @@ import numpy as np
 from vision.report.words import parent_of
 from vision.run.explain import PassageCase, VideoCase
 from vision.run.tables import train_rows, vehicle_rows
-from vision.synth.score import TruthTrain, found_trains, match_along, match_trains
+from vision.synth.score import TruthTrain, TruthVehicle, found_trains, match_along, match_trains
 from vision.types import FloatArray
 
 
@@ -78,7 +78,7 @@ def truth_of(case: VideoCase, truth: Sequence[TruthTrain]) -> ClipTruth:
     found = found_trains(train_rows([case.result]), vehicle_rows([case.result]))
     # The table may shorten a name that is hard to print; the clip is the same one.
     found = [replace(f, video=case.path.name) for f in found]
-    pairs, _, _ = match_trains(here, found)
+    pairs = match_trains(here, found)[0]
     passages = {p.train_id: p for p in case.passages if p.train_id is not None}
     of = {}
     for train, k in zip(here, pairs, strict=True):
@@ -93,14 +93,10 @@ def _along(truth: TruthTrain, passage: PassageCase) -> TrainTruth:
     vehicles = passage.counted.train.vehicles
     if truth.listed is None:
         return TrainTruth(truth.total, None, frozenset())
-    listed = sorted(truth.listed, key=lambda v: v.position_px)
-    true_px = np.array([v.position_px for v in listed], np.float64)
-    if truth.direction == "right" and passage.passage.direction in {"still", "unknown"}:
-        # Without a direction a count runs from the left end, and that is this train's tail.
-        listed, true_px = listed[::-1], true_px.max(initial=0.0) - true_px[::-1]
     by_place = sorted(vehicles, key=lambda v: v.position_px)
     found_px = np.array([v.position_px for v in by_place], np.float64)
-    pairs = match_along(true_px, np.array([v.width_px for v in listed]), found_px)
+    readings = [(listed, true_px, _matched(listed, true_px, found_px)) for listed, true_px in _readings(truth, passage)]
+    listed, true_px, pairs = max(readings, key=lambda reading: len(reading[2]))
     vehicle_of = {t: by_place[f].index for t, f in pairs}
     wrong = {t: by_place[f].class_name for t, f in pairs if not _same(listed[t].class_name, by_place[f].class_name)}
     along_px, stretch = _in_found(true_px, found_px, pairs)
@@ -111,6 +107,22 @@ def _along(truth: TruthTrain, passage: PassageCase) -> TrainTruth:
     ]
     extra = frozenset(v.index for v in vehicles) - set(vehicle_of.values())
     return TrainTruth(truth.total, tuple(sorted(marks, key=lambda m: m.s_px)), extra)
+
+
+def _readings(truth: TruthTrain, passage: PassageCase) -> list[tuple[list[TruthVehicle], FloatArray]]:
+    """True vehicles and their positions from the end that the count runs from; from both where either may be meant."""
+    listed = sorted(truth.listed or (), key=lambda v: v.position_px)
+    true_px = np.array([v.position_px for v in listed], np.float64)
+    turned = (listed[::-1], np.asarray(true_px.max(initial=0.0) - true_px[::-1], np.float64))
+    if truth.direction == "still":
+        return [(listed, true_px), turned]
+    # Without a direction a count runs from the left end, and that is the tail of a train that heads right.
+    tail_first = truth.direction == "right" and passage.passage.direction in {"still", "unknown"}
+    return [turned if tail_first else (listed, true_px)]
+
+
+def _matched(listed: Sequence[TruthVehicle], true_px: FloatArray, found_px: FloatArray) -> list[tuple[int, int]]:
+    return match_along(true_px, np.array([v.width_px for v in listed], np.float64), found_px)
 
 
 def _same(true: str, counted: str) -> bool:

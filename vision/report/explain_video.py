@@ -363,7 +363,7 @@ def _boxes(canvas: Canvas, case: VideoCase, scene: _TrainScene, layout: _Layout,
         canvas.frame(x0, y0, x1, y1, PAPER if fresh else colour, width=4 if fresh else 1)
         canvas.frame(x0, y0, x1, y1, colour, width=2 if fresh else 1)
         if reason:
-            words = shortened(reason_text(reason), size=11, width_px=max(x1 - x0, 90))
+            words = shortened(reason_text(reason).removeprefix("that "), size=11, width_px=max(x1 - x0, 90))
             canvas.text(x0 + 3, y1 - 5, words, size=11, colour=PAPER, halo=INK)
 
 
