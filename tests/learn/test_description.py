@@ -9,6 +9,7 @@ import pytest
 from tests.support.labelled import Labelled, write_picture, write_yolo
 from vision.errors import InputError
 from vision.learn.description import DataSet
+from vision.learn.pictures import Picture
 from vision.learn.problems import BadLabels
 
 TANK = (("tank", (8.0, 8.0, 40.0, 40.0)),)
@@ -113,6 +114,18 @@ def test_two_pictures_of_one_name(tmp_path: Path) -> None:
         assert all("would have the same name in the set as mine: x/A.jpg" in p.what for p in read.problems)
     with pytest.raises(BadLabels):
         data.pictures()
+
+
+def test_a_folder_with_an_equals_sign(tmp_path: Path) -> None:
+    folder = write_yolo(tmp_path / "a=b", [Labelled("p", TANK)])
+    assert list(DataSet.of_folders([str(folder)]).sources) == ["a_b"]
+    assert list(DataSet.of_folders([f"c={folder}"]).sources) == ["c"]
+
+
+def test_a_very_long_name_fits_a_file_system() -> None:
+    names = {Picture("s", f"{'ж' * 40}/{'x' * 180}/{i}.jpg", Path("x")).name for i in range(3)}
+    assert len(names) == 3
+    assert all(len(name.encode()) < 240 for name in names)
 
 
 def test_two_data_sets_of_one_name_keep_their_pictures_apart(tmp_path: Path) -> None:

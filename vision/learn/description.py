@@ -118,7 +118,8 @@ class DataSet:
         """
         sources: dict[str, dict[str, Any]] = {}
         for text in folders:
-            name, _, rest = text.partition("=") if "=" in text.split(":")[0] else ("", "", text)
+            named = "=" in text.split(":")[0] and not Path(text).is_dir()
+            name, _, rest = text.partition("=") if named else ("", "", text)
             reader, colon, place = rest.partition(":")
             if not colon or reader not in READERS:
                 if colon and not Path(rest).is_dir():

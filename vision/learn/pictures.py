@@ -6,6 +6,9 @@ A picture is always taken upright: a rotation that its EXIF data asks for is app
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +23,9 @@ Image = npt.NDArray[np.uint8]
 View = Literal["ground", "high", "unknown"]
 
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+# Bytes; file systems allow 255, and a suffix is to come. A quarter of it in letters fits whatever the script.
+_LONGEST_NAME = 220
 
 UPRIGHT = 1
 """EXIF orientation of a picture that is stored as it is to be seen."""
@@ -76,8 +82,11 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """A flat file name without suffix, unique over all collections."""
-        return f"{self.source}__{Path(self.file).with_suffix('').as_posix().replace('/', '__')}"
+        """A flat file name without suffix, unique over all collections; a very long one ends in a hash."""
+        name = f"{self.source}__{Path(self.file).with_suffix('').as_posix().replace('/', '__')}"
+        if len(name.encode("utf-8", "surrogateescape")) <= _LONGEST_NAME:
+            return name
+        return f"{name[: _LONGEST_NAME // 4]}__{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ def picture_head(path: Path) -> PictureHead:
     except ImportError as error:
         raise DependencyError("reading the size of pictures needs Pillow", hint="install flatcar[train]") from error
     try:
-        with Pillow.open(path) as image:
+        with _quiet_about_size(), Pillow.open(path) as image:
             width_px, height_px = image.size
             orientation = image.getexif().get(_ORIENTATION_TAG, UPRIGHT)
     except UnidentifiedImageError as error:
@@ -161,7 +170,7 @@ def check_whole(path: Path) -> None:
     except ImportError:
         return
     try:
-        with Pillow.open(path) as image:
+        with _quiet_about_size(), Pillow.open(path) as image:
             image.draft("L", (1, 1))  # a JPEG is read to its end, but only an eighth of it computed
             image.load()
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
@@ -179,6 +188,14 @@ def find_pictures(folder: Path) -> list[Path]:
     """All picture files below a folder, sorted; hidden ones are passed over."""
     found = (p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+@contextmanager
+def _quiet_about_size() -> Iterator[None]:
+    """Pillow warns of large pictures, in several lines; really absurd ones it refuses, and that is noted as an error."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*decompression bomb.*")
+        yield
 
 
 def _why_unreadable(path: Path, error: Exception | None = None) -> str:
