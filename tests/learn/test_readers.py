@@ -184,14 +184,23 @@ def test_polygons_become_the_box_around_them_when_asked(tmp_path: Path) -> None:
     assert not problems.errors
 
 
-@pytest.mark.parametrize(("option", "pictures"), [("leave_out", []), ("background", ["images/a.png"])])
-def test_a_picture_without_labels_is_no_background_unless_said(option: str, pictures: list[str], tmp_path: Path) -> None:
-    write_yolo(tmp_path / "mine", [Labelled("a")])
-    (tmp_path / "mine" / "labels" / "a.txt").unlink()
+@pytest.mark.parametrize(
+    ("reader", "options", "pictures"),
+    [
+        ("yolo", {}, []),
+        ("yolo", {"unlabelled": "background"}, ["a"]),
+        ("coco", {}, ["a"]),
+        ("coco", {"unlabelled": "leave_out"}, []),
+    ],
+)
+def test_a_picture_that_nobody_labelled(reader: str, options: dict[str, str], pictures: list[str], tmp_path: Path) -> None:
+    FORMATS[reader][1](tmp_path / "mine", [Labelled("a")])
+    for labels in (tmp_path / "mine").rglob("a.txt"):
+        labels.unlink()
     problems = Problems()
-    found = read_source("mine", tmp_path, {"reader": "yolo", "unlabelled": option}, problems=problems)
-    assert [p.file for p in found] == pictures
-    assert problems.counts() == {"unlabelled": 1}
+    found = read_source("mine", tmp_path, {"reader": reader, **options}, problems=problems)
+    assert [Path(p.file).stem for p in found] == pictures
+    assert problems.counts() == ({} if reader == "coco" and not options else {"unlabelled": 1})
 
 
 def test_crowds_and_difficult_objects_are_ignore_regions(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ _PARTS = {"images", "annotations", "categories"}
 def read_coco(source: Source) -> list[Picture]:
     """Read a folder with COCO JSON files; ``annotations: FILE`` names one, else all of them below the folder are read.
 
-    A picture without annotations shows nothing of interest, as COCO means it. A crowd (``iscrowd``) is an ignore region.
+    A picture without annotations shows nothing of interest, as COCO means it, unless ``unlabelled: leave_out`` says that nobody
+    labelled it. A crowd (``iscrowd``) is an ignore region.
 
     Raises:
         InputError: There is no such file, or it is not COCO JSON.
@@ -106,6 +107,9 @@ def _read_file(source: Source, path: Path, document: Mapping[str, Any]) -> Itera
             continue
         file = source.file_of(picture)
         key = (source.name, file)
+        if not rows_of[image["id"]] and source.choice("unlabelled", "background", "leave_out") == "leave_out":
+            source.problems.warning("unlabelled", where, "without annotations: left out", together=source.name)
+            continue
         boxes = [
             _box(source, row, names, image, head, source.place(path, f"annotations[{n}] of {file_name}"), key)
             for n, row in rows_of[image["id"]]

@@ -37,7 +37,7 @@ _COMMON = {"reader", "folder", "licence", "origin", "revision", "classes", "vali
 _GENERAL = _COMMON | {"view", "clip", "outside"}
 OPTIONS: dict[str, set[str]] = {
     "yolo": _GENERAL | {"names", "polygons", "unlabelled", "orientation"},
-    "coco": _GENERAL | {"annotations", "orientation"},
+    "coco": _GENERAL | {"annotations", "orientation", "unlabelled"},
     "voc": _GENERAL | {"difficult", "one_based", "orientation"},
     "fiftyone": _GENERAL | {"field", "clip_field", "orientation"},
     "run": _GENERAL | {"videos", "min_score"},
