@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,10 @@ from vision.cli import main
 from vision.config import DetectConfig
 from vision.errors import InputError, UsageError, WeightsError
 from vision.learn import evaluate as module
+from vision.learn.build import DataSet, build
 from vision.learn.evaluate import MIN_SCORE, Request, Truth, evaluate_detector, predict
+from vision.learn.evaluation.page import render_page
+from vision.learn.manifest import read_summary
 from vision.types import Detections
 
 
@@ -146,6 +151,31 @@ def test_tall_pictures_are_looked_at_in_tiles_as_a_scan_does(tmp_path: Path) -> 
     # Found on the whole picture, not by a scan.
     assert next(f for f in document["figures"] if f["level"] == "any")["map50"] > 0.4
     assert document["operating_point"]["classes"]["any"]["any"]["found"] == 0
+
+
+def test_a_set_as_it_is_built(collections: Path, description: Path, tmp_path: Path) -> None:
+    """What ``flatcar dataset build`` writes is what is measured, scenes included."""
+    build(DataSet.load(description), collections, tmp_path / "built", new_split=True)
+    truth = Truth.load(tmp_path / "built")
+    assert {row["source"] for row in truth.images} <= {"mianali", "tanks", "rail"}
+    assert all(row["group"] for row in truth.images)
+    document = evaluate_detector(
+        Request(data=tmp_path / "built", resamples=5), detector=ScriptedDetector(class_names=LEAVES)
+    ).document
+    assert document["data"]["boxes"] == len(truth.annotations) > 0
+    assert document["data"]["digest"] == read_summary(tmp_path / "built")["digest"]
+    assert document["operating_point"]["classes"]["any"]["any"]["missed"] == len(truth.annotations)
+
+
+def test_names_that_are_no_text(folder: Path, tmp_path: Path) -> None:
+    """A file name may hold bytes that are no UTF-8; page and JSON stay valid."""
+    odd = tmp_path / os.fsdecode(b"yard\xff")
+    odd.mkdir()
+    shutil.copy(folder / "truth" / "2.png", odd / "a.png")
+    evaluation = evaluate_detector(Request(data=folder, resamples=0, civil=[odd]), detector=knowing(PERFECT))
+    assert evaluation.document["civil"][0]["name"] == "yard\\xff"
+    assert "yard\\xff" in render_page(evaluation)
+    (evaluation.json() + render_page(evaluation)).encode()
 
 
 def test_unusable_pictures_are_named_and_in_no_figure(folder: Path) -> None:

@@ -49,6 +49,7 @@ from vision.learn.evaluation.predict import MIN_SCORE, Predictions, Progress, kn
 from vision.learn.evaluation.truth import Truth
 from vision.learn.evaluation.worst import WorstPicture, worst_pictures
 from vision.learn.manifest import read_summary
+from vision.run.store import clean_text
 from vision.taxonomy import Taxonomy, default_taxonomy
 
 __all__ = [
@@ -180,7 +181,7 @@ def evaluate_detector(request: Request, *, watch: Watch | None = None, detector:
     }
     document["without"] = without_rows(request.without, document)
     document["compare"] = _compare(request, second, other, matched, tree) if second and other else None
-    return Evaluation(_rounded(document), found.truth, worst, civil)
+    return Evaluation(_plain(document), found.truth, worst, civil)
 
 
 def _detector(request: Request, weights: str) -> Detector:
@@ -282,10 +283,12 @@ def _compare(
     }
 
 
-def _rounded(value: Any) -> Any:
-    """Six digits are more than any figure here is worth."""
+def _plain(value: Any) -> Any:
+    """Six digits are more than any figure here is worth; names may hold bytes that are no text."""
+    if isinstance(value, str):
+        return clean_text(value)
     if isinstance(value, float):
         return round(value, 6)
     if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

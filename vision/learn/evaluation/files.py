@@ -27,12 +27,12 @@ def check_folder(out: Path) -> None:
         names = {p.name for p in out.iterdir()}
         if names and (DOCUMENT not in names or names - {PAGE, DOCUMENT}):
             raise OutputError(f"{out} holds files and is no earlier evaluation", hint="give an empty or new folder as --out")
+    above = next(p for p in out.absolute().parents if p.exists())
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".flatcar-", suffix=".tmp", dir=out.parent):
+        with tempfile.TemporaryDirectory(prefix=".flatcar-", suffix=".tmp", dir=above):
             pass
     except OSError as error:
-        raise OutputError(f"cannot write beside {out}: {error.strerror}", hint="give another --out") from error
+        raise OutputError(f"cannot write to {above}: {error.strerror}", hint="give another --out") from error
 
 
 def check_file(path: Path) -> None:
@@ -67,7 +67,7 @@ def write_folder(out: Path, *, page: str, document: str) -> None:
     new = out.parent / f".flatcar-{uuid.uuid4().hex}.tmp"
     old = new.with_suffix(".old")
     try:
-        new.mkdir()
+        new.mkdir(parents=True)
         atomic_write(new / PAGE, page.encode())
         atomic_write(new / DOCUMENT, document.encode())
         if out.exists():

@@ -16,6 +16,7 @@ from vision.learn.evaluation.operating import BACKGROUND, MISSED
 from vision.learn.evaluation.terminal import figure, interval, share, unreadable
 from vision.learn.evaluation.worst import COUNTED_MISTAKES, Mistake, WorstPicture, thumbnail
 from vision.learn.pictures import read_picture
+from vision.run.store import clean_text
 from vision.taxonomy import Taxonomy, default_taxonomy
 
 if TYPE_CHECKING:
@@ -190,8 +191,8 @@ def _worst_view(worst: WorstPicture, evaluation: Evaluation) -> dict[str, Any]:
     if len(words) > _LISTED_MISTAKES:
         words[_LISTED_MISTAKES:] = [f"and {len(words) - _LISTED_MISTAKES} more"]
     return {
-        "name": PurePosixPath(str(row["file_name"])).name,
-        "about": f"{row['source']}, {row['view']}",
+        "name": clean_text(PurePosixPath(str(row["file_name"])).name),
+        "about": clean_text(f"{row['source']}, {row['view']}"),
         "loss": f"{worst.loss:.1f}",
         "words": words,
         "picture": _thumbnail(evaluation.truth.root / row["file_name"]),
@@ -219,8 +220,8 @@ def _civil_views(civil: Sequence[Civil]) -> list[dict[str, Any]]:
         marks = [_mark(box, "false", f"{name} {score:.2f}", p.width_px, text_px) for name, score, box in reversed(p.objects)]
         views.append(
             {
-                "name": p.name,
-                "about": folder,
+                "name": clean_text(p.name),
+                "about": clean_text(folder),
                 "loss": None,
                 "words": [f"{name} {score:.2f}" for name, score, _ in p.objects[:_LISTED_MISTAKES]],
                 "picture": p.thumbnail,

@@ -35,6 +35,7 @@ SIZES: Mapping[str, tuple[float, float]] = {"all": (0.0, 1e10), "small": (0.0, 0
 
 _RECALLS = np.linspace(0.0, 1.0, 101)
 _TINY = float(np.spacing(1))
+_CELLS = 4_000_000  # numbers held at once while resampling: 32 MB an array
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,15 @@ class _Matches:
         Returns:
             (r, len(ious)); NaN where no box has weight.
         """
-        boxes = weights @ self.boxes
         counted = (weights.max(axis=0) > 0)[self.image]
+        rows = max(1, _CELLS // max(1, int(counted.sum())))
+        parts = [self._average_precision(weights[i : i + rows], counted, ious) for i in range(0, len(weights), rows)]
+        return np.concatenate(parts)
+
+    def _average_precision(
+        self, weights: NDArray[np.float64], counted: NDArray[np.bool_], ious: Sequence[int]
+    ) -> NDArray[np.float64]:
+        boxes = weights @ self.boxes
         of_image = weights[:, self.image[counted]]
         found = np.full((len(weights), len(ious)), np.nan)
         for column, iou in enumerate(ious):
