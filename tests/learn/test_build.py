@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,7 @@ from vision.errors import InputError, OutputError
 from vision.learn.build import GREY, build, paint_ignored, shrink
 from vision.learn.description import DataSet
 from vision.learn.manifest import read_manifest, read_summary, set_digest
+from vision.learn.pictures import Picture
 from vision.learn.problems import BadLabels
 from vision.learn.sources import Box
 from vision.learn.splits import Placed, read_split, write_split
@@ -199,6 +201,17 @@ def test_an_older_set_is_replaced_only_when_asked(ready: DataSet, collections: P
     assert not (out / "epoch.txt").exists()
 
 
+def test_of_two_builds_at_once_the_slower_gives_way(ready: DataSet, collections: Path, tmp_path: Path) -> None:
+    def meanwhile(pictures: Sequence[Picture]) -> Sequence[Picture]:
+        build(ready, collections, tmp_path / "out")
+        return pictures
+
+    with pytest.raises(OutputError, match="holds a data set already"):
+        build(ready, collections, tmp_path / "out", track=meanwhile)
+    assert set_digest(tmp_path / "out") == read_summary(tmp_path / "out")["digest"]
+    assert not [name for name in left_in(tmp_path) if "unfinished" in name]
+
+
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("what", ["file", "folder", "link"])
 def test_what_is_somebodys_is_not_replaced(what: str, force: bool, ready: DataSet, collections: Path, tmp_path: Path) -> None:
@@ -232,10 +245,10 @@ def test_bad_pictures_can_be_left_out(ready: DataSet, collections: Path, tmp_pat
     (collections / "tanks" / "labels" / "tank--3.txt").write_text("0 0.5 0.5 nan 0.5\n", encoding="utf-8")
     with pytest.raises(BadLabels) as error:
         build(ready, collections, tmp_path / "out")
-    assert error.value.problems.counts() == {"not_finite": 1}
+    assert [p.kind for p in error.value.problems.errors] == ["not_finite"]
     built = build(ready, collections, tmp_path / "out", leave_out_bad=True)
     assert built.left_out == 2
-    assert built.problems.counts() == {"not_finite": 1, "unreadable_picture": 1}
+    assert built.problems.counts() == {"not_finite": 1, "unreadable_picture": 1, "not_used": 1}
     assert {p.stem.split("__")[0] for p in (tmp_path / "out" / "images" / "train").iterdir()} == {"rail"}
     assert list(built.sentences()) == ["2 pictures left out for their errors"]
 

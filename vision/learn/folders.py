@@ -44,6 +44,7 @@ def fresh_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
         raise OutputError(f"cannot write {path}: {error.strerror}", hint="give another --out") from error
     try:
         yield temporary
+        _check_place(path, force=force)  # another build may have been quicker
         temporary.chmod(0o777 & ~_UMASK)  # mkdtemp makes it private
         _put(temporary, path)
     except OSError as error:
