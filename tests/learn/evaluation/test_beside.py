@@ -42,8 +42,8 @@ def test_rows_beside_each_other(tmp_path: Path) -> None:
     path.write_text(json.dumps({**evaluation(yard=0.4), "weights": {"name": "w"}}), encoding="utf-8")
     (row,) = without_rows({"yard": path}, evaluation(yard=0.6, other=0.1))
     assert (row["source"], row["weights"]) == ("yard", "w")
-    assert row["without"]["map50"] == {"parent": 0.4, "leaf": 0.4}
-    assert row["normal"]["map50"] == {"parent": 0.6, "leaf": 0.6}
+    assert row["without"]["map50"] == {"parent": 0.4, "leaf": 0.4, "any": None}
+    assert row["normal"]["map50"] == {"parent": 0.6, "leaf": 0.6, "any": None}
     assert row["without"]["boxes"] == 9
     # An evaluation of a set without that source has nothing to put beside.
     assert without_rows({"yard": path}, evaluation(other=0.1))[0]["normal"] is None
@@ -55,6 +55,11 @@ def test_rows_beside_each_other(tmp_path: Path) -> None:
         ("", "is not the JSON of an evaluation"),
         ("[]", "is not the JSON of an evaluation"),
         ('{"figures": [{}]}', "is not the JSON of an evaluation"),
+        (json.dumps({**evaluation(yard=0.1), "false_alarms": []}), "false_alarms are no object"),
+        (json.dumps(evaluation(yard="good")), "the mAP50 of source=yard is 'good'"),  # type: ignore[arg-type]
+        (json.dumps(evaluation(yard=0.1)).replace("leaf", "twig"), "of 'source=yard' at level 'twig'"),
+        (json.dumps(evaluation(yard=0.1)).replace('"boxes": 9', '"boxes": []'), "is not the JSON of an evaluation"),
+        (json.dumps(evaluation(yard=0.1)).replace('{"tank": {"boxes": 9}}', "[]"), "is not the JSON of an evaluation"),
         (json.dumps(evaluation(other=0.1)), "no figures of the source 'yard', only of other"),
         (json.dumps(evaluation()), "only of none"),
     ],

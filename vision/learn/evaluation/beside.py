@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vision.errors import InputError, UsageError
 from vision.learn.evaluation.intervals import Interval, percentile_interval
-from vision.learn.evaluation.precision import Matched
+from vision.learn.evaluation.precision import LEVELS, Matched
 
 _HINT = "give NAME=FILE, FILE being the JSON of flatcar evaluate detect for weights trained without the source NAME"
 
@@ -105,26 +105,35 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         for row in raw["figures"]:
-            row["level"], row["part"], row["pictures"], row["classes"], row["map50"]
-        raw["false_alarms"]
+            _check_row(row)
+        if not isinstance(raw["false_alarms"], dict):
+            raise TypeError("its false_alarms are no object")
     except FileNotFoundError as error:
         raise InputError(f"there is no {path}", hint=_HINT) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not the JSON of an evaluation: {error}", hint=_HINT) from error
     return dict(raw)
 
 
+def _check_row(row: Mapping[str, Any]) -> None:
+    if not (isinstance(row["part"], str) and row["level"] in LEVELS):
+        raise ValueError(f"a row of its figures is of {row['part']!r} at level {row['level']!r}")
+    if not (row["map50"] is None or isinstance(row["map50"], float | int)):
+        raise ValueError(f"the mAP50 of {row['part']} is {row['map50']!r}")
+    sum((int(c["boxes"]) for c in row["classes"].values()), int(row["pictures"]))
+
+
 def _of_part(document: Mapping[str, Any], part: str) -> dict[str, Any]:
     """Figures of one slice by level, with its false alarms where the file has them."""
-    levels = {row["level"]: row for row in document["figures"] if row["part"] == part}
+    levels: dict[str, Any] = {row["level"]: row for row in document["figures"] if row["part"] == part}
     if not levels:
         return {}
     first = next(iter(levels.values()))
     found: dict[str, Any] = {
         "pictures": first["pictures"],
         "boxes": sum(c["boxes"] for c in first["classes"].values()),
-        "map50": {level: row["map50"] for level, row in levels.items()},
-        "map50_interval": {level: row.get("map50_interval") for level, row in levels.items()},
+        "map50": {level: levels.get(level, {}).get("map50") for level in LEVELS},
+        "map50_interval": {level: levels.get(level, {}).get("map50_interval") for level in LEVELS},
     }
     slices = document.get("operating_point", {}).get("slices", [])
     found["false_alarms"] = next((s["false_alarms"] for s in slices if s["part"] == part), None)
