@@ -37,13 +37,24 @@ class Watched:
     shots: tuple[Shot, ...]
     content_x: tuple[tuple[float, float, float], ...]
 
-    def passages(self, looks: Sequence[Look], config: MotionConfig) -> tuple[tuple[Passage, ...], tuple[Dropped, ...]]:
-        """Passing trains and, where a shot has detections but none passes, standing ones; and what was left out."""
-        passages, dropped = find_passages(self.series, self.shots, config)
-        passages.extend(self._standing(passages, looks))
-        passages = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in passages]
-        ordered = tuple(sorted(passages, key=lambda passage: passage.start_s))
-        return ordered, (*self._repeats(), *dropped)
+    def passing(self, config: MotionConfig) -> tuple[list[Passage], list[Dropped]]:
+        """Passing trains, and what was left out; the same whatever the detector saw."""
+        return find_passages(self.series, self.shots, config)
+
+    def passages(
+        self, looks: Sequence[Look], config: MotionConfig, passing: tuple[list[Passage], list[Dropped]] | None = None
+    ) -> tuple[tuple[Passage, ...], tuple[Dropped, ...]]:
+        """Passing trains and, where a shot has detections but none passes, standing ones; and what was left out.
+
+        Args:
+            looks: What the detector saw.
+            config: Settings.
+            passing: What ``passing`` gave, for those who ask with several sets of looks.
+        """
+        moving, dropped = passing or self.passing(config)
+        found = [*moving, *self._standing(moving, looks)]
+        found = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in found]
+        return tuple(sorted(found, key=lambda passage: passage.start_s)), (*self._repeats(), *dropped)
 
     def _view_x_px(self, passage: Passage) -> tuple[float, float]:
         """First and last column of the full frame that the picture fills: what lies behind a side bar is never in view."""

@@ -1,458 +1,302 @@
-"""The counting benchmark: pixels in, counts out, no trained model between.
+"""The counting benchmark: pixels in, counts out, with baselines on the same boxes.
 
-A clip is rendered in memory, shrunk as the decoder does it, and registered by `vision.motion`; the boxes come from
-`vision.synth.scripted`, which reads the truth and errs as told: a quarter of the vehicles is missed in three quarters of the
-looks, 2 % of all boxes are false, edges jitter. So the figures say how well the *engine* counts, and nothing about a detector.
-The train coordinate comes from the pixels alone; the simulator's own motion only places the boxes and scores.
-
-What can be asked. A vehicle that is detected in a quarter of its ``n`` looks is found at most once, so that nothing tells it
-from a false box, in ``0.75 ** n + n * 0.25 * 0.75 ** (n - 1)`` of the cases: 24 % at n = 10 looks, 2.4 % at 20, 0.1 % at 32.
-So at 2 looks a second it must stay in view for 10 s. The pace ``slow`` is made so: a view of 35 to 45 m, which a vehicle crosses
-in 10 to 16 s (2.2 to 4.5 m/s, a military train rolling past a yard). The pace ``line`` is that of `random_scene`, 6 to 15 m/s
-in a view of 24 to 42 m: 2 to 7 s in view, 3 to 14 looks at 2 a second, where nobody can be right as often.
+A clip of a fixed list of (condition, seed) is rendered in memory, shrunk as the decoder does it, and watched as a scan watches
+it; the boxes come from `vision.synth.scripted`, which reads the truth and errs as told. So the figures say how well the *engine*
+counts, and nothing about a detector. The train coordinate comes from the pixels alone; the simulator's own motion only places
+the boxes and scores. With real weights on rendered clips it is the whole system that is measured: `vision.synth.system`.
 """
 
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from vision.config import Config
-from vision.motion.meter import MotionMeter, MotionSeries
-from vision.motion.passages import find_passages
+from vision.errors import InputError
 from vision.run.counting import count_video
-from vision.run.looking import LookScheduler
 from vision.run.store import RawVideo
 from vision.run.tables import train_rows, vehicle_rows
-from vision.synth.drawn import DrawnAssets
-from vision.synth.encode import truth_rows
-from vision.synth.render import Assets, Renderer, SceneTruth, TrainTruth
-from vision.synth.scene import Condition, Knots, SceneSpec, random_scene, whole_duration_s
-from vision.synth.score import Scores, TruthTrain, TruthVehicle, evaluate_counts
-from vision.synth.scripted import TICKS_PER_S, ScriptedDetector, scripted_looks
+from vision.synth.baselines import BASELINES, baseline_totals, frame_maximum
+from vision.synth.clips import Clip, Looking, kept_clip, looks_of, raw_video, slip_px, small_grey, truth_trains
+from vision.synth.figures import Grouping, Scores, TrainScore, figures
+from vision.synth.scene import parse_condition
+from vision.synth.score import found_trains, score_trains
 from vision.taxonomy import default_taxonomy
-from vision.types import Dropped, Look, Passage, Shot, VideoRecord
+from vision.types import VideoResult
 
-FloatArray = NDArray[np.float64]
-Pace = Literal["slow", "line"]
-Looking = float | Literal["advance"]
-"""Looks a second, or ``advance``: when the train has advanced, as a scan looks (`vision.run.looking`)."""
+__all__ = ["Entry", "Job", "Results", "engine_row", "read_list", "run", "slip_px", "small_grey"]
 
-DEVELOPMENT_SEEDS = range(0, 100)
-TEST_SEEDS = range(1000, 1100)
-"""Used for the final figure only; whoever tunes looks at the others."""
-LOOKINGS: tuple[Looking, ...] = (2.0, 5.0, 10.0, "advance")
-REQUIRED_EXACT, REQUIRED_WITHIN_ONE = 0.85, 0.97
-
-_VIEW_M = (35.0, 45.0)
-_IN_VIEW_S = (10.0, 16.0)
-_LEAD_S = 0.8
-_MAX_ROWS = 192
-_JITTER_SHARE = 2.0 / 640
-"""Each edge of a box errs by so much of the picture's width: 2 px of 640, 13 cm of a 40 m view."""
+LOOKINGS: tuple[Looking, ...] = (2.0, 5.0, 10.0, "full", "advance")
+MAIN = "5"
+"""The way of looking that conditions are compared by."""
+MOVING = {"shake", "pan", "follow", "against", "walk", "window", "zoom"}
+"""Conditions under which the camera moves."""
+_SLIPPED_VEHICLES = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class BenchmarkSettings:
-    """What is counted, and how.
-
-    Attributes:
-        seeds: A clip with one train for each, under each condition.
-        conditions: See `vision.synth.scene.CONDITIONS`.
-        lookings: How often the detector looks; all share one rendering and one registration.
-        pace: See the module's text.
-        width_px, height_px, fps: Of the rendered clips; the default is what motion is measured on anyway.
-        flatcars: Fewest and most of a train.
-    """
-
-    seeds: Sequence[int] = DEVELOPMENT_SEEDS
-    conditions: Sequence[Condition] = ("fixed", "pan")
-    lookings: Sequence[Looking] = LOOKINGS
-    pace: Pace = "slow"
-    width_px: int = 320
-    height_px: int = 180
-    fps: float = 25.0
-    flatcars: tuple[int, int] = (4, 10)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Clip:
-    """One clip after the pass over its pixels: everything but the boxes.
-
-    Attributes:
-        condition, seed: Which.
-        truth: For the boxes and the score.
-        series: Band shifts of every frame.
-        passages: What the motion says.
-        dropped: What it left out.
-        due_s: When a scan would look, seconds.
-    """
-
-    condition: Condition
-    seed: int
-    truth: SceneTruth
-    series: MotionSeries
-    passages: tuple[Passage, ...]
-    dropped: tuple[Dropped, ...]
-    due_s: tuple[float, ...]
-
-    @property
-    def name(self) -> str:
-        """What the tables call it."""
-        return f"{self.condition}-{self.seed}"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainRow:
-    """One train under one way of looking; what a failure is named by.
-
-    Attributes:
-        condition, seed, looking: Which.
-        truth, reported, low, high: Totals and the reported bounds; ``reported`` is 0 where it was not found.
-        passages: Passages that the motion found in the clip; one is right.
-        misses, doubles: Vehicles without a report and reports without a vehicle, matched along the train.
-        slip_px: Largest error of ``D`` over a stretch in which the train crosses the view once, pixels; None without a passage.
-        hard_looks: Looks at the hard vehicle that was in view in the fewest; None without hard ones.
-        flags: Of the counted train.
-    """
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """A line of a list: one clip."""
 
     condition: str
     seed: int
-    looking: Looking
-    truth: int
-    reported: int
-    low: int
-    high: int
-    passages: int
-    misses: int
-    doubles: int
-    slip_px: float | None
-    hard_looks: int | None
-    flags: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One line of the table: one condition under one way of looking.
+class Job:
+    """What a worker does with an entry.
 
     Attributes:
-        condition, looking: Which.
-        scores: Counts against the truth.
-        slip_px: Median and 95th percentile over trains of ``TrainRow.slip_px``.
-        looks: Mean number of looks for a clip.
+        mode: ``engine`` or ``system``.
+        keep: Folder for watched clips (engine) or None.
+        baselines: Whether trackers count too; they need the package ``trackers``.
+        cutouts: Folder of cut-outs (system).
+        weights: Name or path of the weights (system).
     """
 
-    condition: str
-    looking: Looking
-    scores: Scores
-    slip_px: tuple[float, float]
-    looks: float
-
-    @property
-    def met(self) -> bool:
-        """Whether this line meets the requirement."""
-        return (self.scores.exact or 0) >= REQUIRED_EXACT and (self.scores.within_one or 0) >= REQUIRED_WITHIN_ONE
+    mode: str = "engine"
+    keep: Path | None = None
+    baselines: bool = True
+    cutouts: Path | None = None
+    weights: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """All figures and all trains behind them."""
+def read_list(path: Path) -> list[Entry]:
+    """The clips of a list: a table with the columns ``condition`` and ``seed``, lines with # left out.
 
-    settings: BenchmarkSettings
-    figures: tuple[Figures, ...]
-    rows: tuple[TrainRow, ...]
-
-    def table(self) -> str:
-        """For a terminal: a line for each condition and way of looking, then the trains that were not counted exactly."""
-        s = self.settings
-        lines = [
-            f"pace {s.pace}, {len(s.seeds)} seeds from {min(s.seeds)} to {max(s.seeds)}, "
-            f"{s.width_px}x{s.height_px} at {s.fps:g} fps",
-            f"{'condition':<10}{'looks/s':>8}{'looks':>7}{'trains':>7}{'exact':>8}{'±1':>8}{'MAE':>6}{'covers':>8}{'width':>6}"
-            f"{'miss%':>7}{'double%':>8}{'found':>6}{'split':>6}{'invent':>7}{'slip px':>12}",
-        ]
-        lines += [_line(figures) for figures in self.figures]
-        wrong = [row for row in self.rows if row.reported != row.truth or row.passages != 1]
-        lines += ["", "not exact (truth -> reported):"] if wrong else []
-        lines += [
-            f"  {row.condition}-{row.seed} at {_looking(row.looking)}: {row.truth} -> {row.reported} [{row.low}, {row.high}], "
-            f"missed {row.misses}, doubled {row.doubles}, passages {row.passages}, "
-            f"slip {'-' if row.slip_px is None else format(row.slip_px, '.1f')} px, fewest looks at a hard one {row.hard_looks}"
-            + (f", {' '.join(row.flags)}" if row.flags else "")
-            for row in wrong
-        ]
-        return "\n".join(lines)
-
-    def to_json(self) -> str:
-        """Settings, figures and trains."""
-        settings: dict[str, Any] = {name: getattr(self.settings, name) for name in BenchmarkSettings.__dataclass_fields__}
-        settings["seeds"] = list(self.settings.seeds)
-        figures = []
-        for line in self.figures:
-            scores = line.scores.to_dict()
-            del scores["per_train"], scores["classes"]
-            named = {"condition": line.condition, "looking": line.looking, "slip_px": line.slip_px, "looks": line.looks}
-            figures.append({**named, **scores, "met": line.met})
-        rows = [{name: getattr(row, name) for name in TrainRow.__dataclass_fields__} for row in self.rows]
-        return json.dumps({"settings": settings, "figures": figures, "trains": rows}, indent=1)
-
-
-def _looking(looking: Looking) -> str:
-    return looking if isinstance(looking, str) else f"{looking:g}/s"
-
-
-def _line(figures: Figures) -> str:
-    s = figures.scores
-
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{100 * value:.1f}%"
-
-    def plain(value: float | None, digits: int) -> str:
-        return "-" if value is None else f"{value:.{digits}f}"
-
-    return (
-        f"{figures.condition:<10}{_looking(figures.looking):>8}{figures.looks:>7.0f}{s.trains:>7}{share(s.exact):>8}{share(s.within_one):>8}"
-        f"{plain(s.mae, 2):>6}{share(s.coverage):>8}{plain(s.mean_interval, 1):>6}{plain(s.misses_per_100, 2):>7}"
-        f"{plain(s.doubles_per_100, 2):>8}{s.found:>6}{s.split:>6}{s.invented:>7}"
-        f"{figures.slip_px[0]:>6.1f} ..{figures.slip_px[1]:>5.1f}" + ("  met" if figures.met else "")
-    )
-
-
-# From a seed to a clip.
-
-
-def benchmark_scene(seed: int, condition: Condition, settings: BenchmarkSettings) -> SceneSpec:
-    """The scene of a seed: `random_scene`'s, with its train slowed down and shown from further off at the pace ``slow``."""
-    spec = random_scene(
-        seed,
-        condition=condition,
-        width_px=settings.width_px,
-        height_px=settings.height_px,
-        fps=settings.fps,
-        flatcars=settings.flatcars,
-        lead_in_s=_LEAD_S,
-        lead_out_s=_LEAD_S,
-    )
-    if settings.pace == "line" or not spec.trains:
-        return spec
-    rng = np.random.default_rng([seed, 4099])
-    view_m, in_view_s = rng.uniform(*_VIEW_M), rng.uniform(*_IN_VIEW_S)
-    train = replace(
-        spec.trains[0], px_per_m=settings.width_px / float(view_m), speed_m_s=Knots(((0.0, float(view_m / in_view_s)),))
-    )
-    spec = replace(spec, trains=(train, *spec.trains[1:]))
-    return replace(spec, duration_s=whole_duration_s(spec, lead_out_s=_LEAD_S))
-
-
-def small_grey(picture: NDArray[np.uint8], width_px: int) -> NDArray[np.uint8]:
-    """A rendered frame as the decoder gives it to the motion meter.
-
-    Args:
-        picture: (height, width, 3) uint8 BGR.
-        width_px: Columns wanted.
-
-    Returns:
-        (rows, width_px) uint8, at most 192 rows.
+    Raises:
+        InputError: With file and line.
     """
-    grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
-    rows = min(_MAX_ROWS, round(grey.shape[0] * width_px / grey.shape[1]))
-    return np.asarray(cv2.resize(grey, (width_px, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    entries = []
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip() and not line.startswith("#")]
+    if not numbered or numbered[0][1].split("\t") != ["condition", "seed"]:
+        raise InputError(f"{path}: the first line names the columns condition and seed, parted by a tab")
+    for (number, _), row in zip(numbered[1:], csv.reader((line for _, line in numbered[1:]), delimiter="\t"), strict=True):
+        try:
+            condition, seed = row
+            parse_condition(condition)
+            entries.append(Entry(condition, int(seed)))
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from error
+    return entries
 
 
-def watch(spec: SceneSpec, *, assets: Assets | None = None, config: Config | None = None) -> Clip:
-    """Render a scene and measure its motion, as a scan does with a file.
-
-    Args:
-        spec: The scene.
-        assets: Pictures of vehicles; drawn ones by default.
-        config: Settings; the defaults where None.
-    """
-    config = config or Config()
-    renderer = Renderer(spec, assets or DrawnAssets())
-    meter = MotionMeter(frame_width_px=spec.width_px, frame_height_px=spec.height_px, config=config.motion)
-    scheduler = LookScheduler(config.detect, width_px=spec.width_px)
-    due_s = []
-    for pts_s, picture in renderer.frames():
-        speed_px_s = meter.push(small_grey(picture, config.motion.width_px), pts_s)
-        if scheduler.due(pts_s, speed_px_s):
-            due_s.append(pts_s)
-    series = meter.finish()
-    return registered(spec, renderer.truth(), series, tuple(due_s), config)
+# One clip.
 
 
-def registered(spec: SceneSpec, truth: SceneTruth, series: MotionSeries, due_s: tuple[float, ...], config: Config) -> Clip:
-    """The clip of a series of band shifts: passages of its one shot."""
-    shot = Shot(0, float(series.pts_s[0]), float(series.pts_s[-1]))
-    passages, dropped = find_passages(series, [shot], config.motion)
-    condition: Condition = spec.condition
-    return Clip(condition, spec.seed, truth, series, tuple(passages), tuple(dropped), due_s)
+def looking_name(looking: Looking) -> str:
+    """As tables and results call it."""
+    return looking if isinstance(looking, str) else f"{looking:g}"
 
 
-# From a clip to a count.
+def engine_row(entry: Entry, job: Job) -> dict[str, Any]:
+    """Count one clip with scripted boxes, under every way of looking; a row of the results."""
+    config = Config()
+    started = time.process_time()
+    clip = kept_clip(entry.condition, entry.seed, job.keep, config=config)
+    watched_s = time.process_time() - started
+    passing = clip.watched.passing(config.motion)
+    lookings = {}
+    for looking in LOOKINGS:
+        looks = looks_of(clip, looking)
+        raw = raw_video(clip, looks, config, passing)
+        lookings[looking_name(looking)] = counted_row(clip, raw, config, baselines=job.baselines)
+    seconds = {"watched_s": round(watched_s, 2), "counted_s": round(time.process_time() - started - watched_s, 2)}
+    return {"mode": "engine", **asdict(entry), "frames": len(clip.truth.pts_s), **seconds, "lookings": lookings}
 
 
-def _detector(clip: Clip) -> ScriptedDetector:
-    return ScriptedDetector(clip.truth, jitter_px=_JITTER_SHARE * clip.truth.width_px, seed=clip.seed)
-
-
-def looks_of(clip: Clip, looking: Looking) -> list[Look]:
-    """What the scripted detector sees in a clip, in order of time."""
-    if isinstance(looking, str):
-        detector = _detector(clip)
-        return [Look(round(pts_s * TICKS_PER_S), pts_s, detector.for_time(pts_s)) for pts_s in clip.due_s]
-    jitter_px = _JITTER_SHARE * clip.truth.width_px
-    return scripted_looks(clip.truth, looks_per_s=looking, jitter_px=jitter_px, seed=clip.seed)
-
-
-def raw_video(clip: Clip, looking: Looking) -> RawVideo:
-    """A clip as if it had been observed from a file."""
-    truth = clip.truth
-    duration_s = float(truth.pts_s[-1] - truth.pts_s[0])
-    record = VideoRecord(
-        path=Path(f"{clip.name}.mp4"),
-        sha256=f"{clip.seed:08x}".ljust(64, "0"),
-        size_bytes=0,
-        container="memory",
-        codec="raw",
-        width_px=truth.width_px,
-        height_px=truth.height_px,
-        rotation_deg=0,
-        time_base=Fraction(1, TICKS_PER_S),
-        fps=None,
-        duration_s=duration_s,
-    )
-    return RawVideo(record, _detector(clip).class_names, clip.passages, tuple(looks_of(clip, looking)), clip.dropped)
-
-
-def slip_px(passage: Passage, truth: SceneTruth, train: TrainTruth) -> float:
-    """How far the train coordinate goes wrong while the train crosses the view once, at worst, full-frame pixels.
-
-    That is the error that decides whether two looks at a vehicle fall together: the largest ``|e(t') - e(t)|`` of
-    ``e = D - D_true`` over times between which the train advances by at most one view against the background.
-    """
-    inside = (passage.pts_s >= (train.start_s or 0.0)) & (passage.pts_s <= (train.end_s or 0.0))
-    if not inside.any():
-        return float("inf")
-    t_s = passage.pts_s[inside]
-    error = passage.displacement_px[inside] - np.interp(t_s, truth.pts_s, train.displacement_px)
-    advance = np.abs(np.interp(t_s, truth.pts_s, train.displacement_px - truth.background_px))
-    advance = np.maximum.accumulate(advance - advance[0])
-    until = np.searchsorted(advance, advance + truth.width_px, side="right")
-    return max(float(np.ptp(error[i:j])) for i, j in enumerate(until))
-
-
-def _hard_looks(clip: Clip, looks: Sequence[Look]) -> int | None:
-    """Looks at the hard vehicle that was seen by half in the fewest."""
-    hard = _detector(clip).hard
-    shown = [clip.truth.boxes(int(np.argmin(np.abs(clip.truth.pts_s - look.pts_s)))) for look in looks]
-    counts = [
-        sum(bool(((boxes.train == t) & (boxes.vehicle == v) & (boxes.fraction >= 0.5)).any()) for boxes in shown)
-        for t, flags in enumerate(hard)
-        for v in np.flatnonzero(flags)
-    ]
-    return min(counts) if counts else None
-
-
-def _truth_trains(clip: Clip) -> list[TruthTrain]:
-    trains = []
-    for row in truth_rows(clip.truth, video=f"{clip.name}.mp4"):
-        listed: Any = row["list"]
-        vehicles = tuple(TruthVehicle(v["class"], v["position_px"], v["width_px"]) for v in listed)
-        trains.append(
-            TruthTrain(
-                str(row["video"]),
-                float(row["start_s"]),  # type: ignore[arg-type]
-                float(row["end_s"]),  # type: ignore[arg-type]
-                row["vehicles"],  # type: ignore[arg-type]
-                vehicles,
-                str(row["direction"]),
-            )
-        )
-    return trains
-
-
-def count_clips(clips: Sequence[Clip], looking: Looking, *, config: Config | None = None) -> tuple[Figures, list[TrainRow]]:
-    """Count clips of one condition under one way of looking, and score them.
-
-    Args:
-        clips: At least one.
-        looking: How often the detector looks.
-        config: Settings; the defaults where None.
-    """
-    config, taxonomy = config or Config(), default_taxonomy()
-    raws = [raw_video(clip, looking) for clip in clips]
-    results = [count_video(raw, duration_s=raw.record.duration_s, config=config, taxonomy=taxonomy) for raw in raws]
+def counted_row(clip: Clip, raw: RawVideo, config: Config, *, baselines: bool) -> dict[str, Any]:
+    """Count what was observed and score it; trackers count the same looks."""
+    taxonomy = default_taxonomy()
+    result = count_video(raw, duration_s=raw.record.duration_s, config=config, taxonomy=taxonomy)
     parents = {leaf: taxonomy.parent_of(leaf) for leaf in taxonomy.leaves}
-    truth = [_truth_trains(clip) for clip in clips]
-    scores = evaluate_counts(
-        [train for trains in truth for train in trains], train_rows(results), vehicle_rows(results), parents=parents
-    )
-    rows: list[TrainRow] = []
-    per_train = iter(scores.per_train)
-    for clip, raw, result, trains in zip(clips, raws, results, truth, strict=True):
-        hard_looks = _hard_looks(clip, raw.looks)
-        slips = [min((slip_px(p, clip.truth, t) for p in clip.passages), default=None) for t in clip.truth.trains]
-        flags = tuple(sorted({flag for train in result.trains for flag in train.flags}))
-        for _, slip in zip(trains, slips, strict=False):
-            s = next(per_train)
-            rows.append(
-                TrainRow(
-                    clip.condition,
-                    clip.seed,
-                    looking,
-                    s.truth,
-                    s.reported,
-                    s.low,
-                    s.high,
-                    len(clip.passages),
-                    s.misses or 0,
-                    s.doubles or 0,
-                    slip,
-                    hard_looks,
-                    flags,
-                )
-            )
-    slipped = [row.slip_px for row in rows if row.slip_px is not None]
-    spread = (float(np.median(slipped)), float(np.percentile(slipped, 95))) if slipped else (0.0, 0.0)
-    looks = float(np.mean([len(raw.looks) for raw in raws]))
-    return Figures(clips[0].condition, looking, scores, spread, looks), rows
+    truth = truth_trains(clip)
+    scores, grouping, _ = score_trains(truth, found_trains(train_rows([result]), vehicle_rows([result])), parents=parents)
+    totals = {"truth": sum(train.total for train in truth), "ours": sum(train.total.count for train in result.trains)}
+    if baselines:
+        totals |= baseline_totals(raw.looks, clip.truth, raw.class_names)
+    else:
+        totals["frame maximum"] = frame_maximum(raw.looks, raw.class_names)
+    return {
+        "looks": len(raw.looks),
+        "trains": [asdict(score) for score in scores],
+        "grouping": asdict(grouping),
+        "totals": totals,
+        "slip": _slips(clip, raw),
+        "why": [why(score, slip, grouping) for score, slip in zip(scores, _slips(clip, raw), strict=True)],
+        "flags": _flags(result),
+    }
 
 
-def watch_all(settings: BenchmarkSettings, condition: Condition, *, config: Config | None = None) -> Iterator[Clip]:
-    """The clips of one condition, in the seeds' order."""
-    for seed in settings.seeds:
-        yield watch(benchmark_scene(seed, condition, settings), config=config)
+def _flags(result: VideoResult) -> list[str]:
+    return sorted({flag for train in result.trains for flag in train.flags})
 
 
-def run_benchmark(
-    settings: BenchmarkSettings | None = None, *, config: Config | None = None, progress: Callable[[str], None] | None = None
-) -> Benchmark:
-    """Render, register, count and score.
+def _slips(clip: Clip, raw: RawVideo) -> list[float | None]:
+    """For each train that shows: the slip of the passage that fits best, in widths of its narrowest vehicle."""
+    slips: list[float | None] = []
+    for train in clip.truth.trains:
+        if train.start_s is None or train.end_s is None:
+            continue
+        during = [p for p in raw.passages if p.end_s >= train.start_s and p.start_s <= train.end_s]
+        best = min((slip_px(p, clip.truth, train) for p in during), default=np.inf)
+        width_px = min((vehicle.width_px for vehicle in train.seen()), default=0.15 * clip.truth.width_px)
+        slips.append(round(best / width_px, 3) if np.isfinite(best) else None)
+    return slips
+
+
+def why(score: TrainScore, slip: float | None, grouping: Grouping) -> str:
+    """One word for what went wrong with a train; empty where its total is right."""
+    if not score.found:
+        return "merged" if grouping.merged else "not found"
+    if score.error == 0:
+        return ""
+    if grouping.merged:
+        return "merged"
+    if grouping.split:
+        return "split"
+    if slip is None or slip > _SLIPPED_VEHICLES:
+        return "slipped"
+    return "missed" if score.reported < score.truth else "doubled"
+
+
+# Many clips.
+
+
+def _work(entry: Entry, job: Job) -> dict[str, Any]:
+    if job.mode == "engine":
+        return engine_row(entry, job)
+    from vision.synth.system import system_row  # noqa: PLC0415
+
+    return system_row(entry, job)
+
+
+def run(
+    entries: Sequence[Entry],
+    job: Job,
+    out: Path,
+    *,
+    jobs: int = 1,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> Results:
+    """Count the clips that the results file does not hold yet, and add a line for each; a killed run goes on where it was.
 
     Args:
-        settings: What; the first form's development list by default.
-        config: Settings of motion, looking and counting; the defaults where None.
-        progress: Called with the name of each clip after its pixels were seen.
+        entries: Which.
+        job: What to do with each.
+        out: The results, JSON lines.
+        jobs: Processes.
+        progress: Called with each new row.
+
+    Raises:
+        InputError: The file holds something else.
     """
-    settings = settings or BenchmarkSettings()
-    figures: list[Figures] = []
-    rows: list[TrainRow] = []
-    for condition in settings.conditions:
-        clips = []
-        for clip in watch_all(settings, condition, config=config):
-            clips.append(clip)
+    rows = read_rows(out)
+    done = {(row["mode"], row["condition"], row["seed"]) for row in rows}
+    left = [entry for entry in entries if (job.mode, entry.condition, entry.seed) not in done]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a", encoding="utf-8") as file:
+
+        def add(row: dict[str, Any]) -> None:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+            file.flush()
+            rows.append(row)
             if progress is not None:
-                progress(clip.name)
-        for looking in settings.lookings:
-            line, trains = count_clips(clips, looking, config=config)
-            figures.append(line)
-            rows += trains
-    return Benchmark(settings, tuple(figures), tuple(rows))
+                progress(row)
+
+        if jobs <= 1:
+            for entry in left:
+                add(_work(entry, job))
+        else:
+            # A fresh process each: forked ones would share OpenCV's and OpenVINO's threads.
+            with ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn")) as pool:
+                for future in as_completed([pool.submit(_work, entry, job) for entry in left]):
+                    add(future.result())
+    wanted = {(job.mode, entry.condition, entry.seed) for entry in entries}
+    return Results([row for row in rows if (row["mode"], row["condition"], row["seed"]) in wanted])
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a results file, none where it does not exist; a last line cut short by a kill is dropped from the file.
+
+    Raises:
+        InputError: A line is no row of results.
+    """
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole, encoding="utf-8")
+    rows = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            assert {"mode", "condition", "seed", "lookings"} <= row.keys()
+        except (ValueError, AssertionError, AttributeError) as error:
+            raise InputError(f"{path}:{number} is no row of results", hint="give another file, or remove this one") from error
+        rows.append(row)
+    return rows
+
+
+class Results:
+    """Rows of results, and figures over them.
+
+    Args:
+        rows: Of one mode.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.rows = sorted(rows, key=lambda row: (row["condition"], row["seed"]))
+
+    @property
+    def conditions(self) -> list[str]:
+        """As they come in the list of conditions, mixes last."""
+        return sorted({row["condition"] for row in self.rows}, key=lambda name: ("+" in name, name))
+
+    @property
+    def lookings(self) -> list[str]:
+        return list(self.rows[0]["lookings"]) if self.rows else []
+
+    def of(self, condition: str | None) -> list[Mapping[str, Any]]:
+        """Rows of one condition; all where None."""
+        return [row for row in self.rows if condition in {None, row["condition"]}]
+
+    def scores(self, rows: Iterable[Mapping[str, Any]], looking: str) -> Scores:
+        """All figures over some rows under one way of looking."""
+        counted = [row["lookings"][looking] for row in rows]
+        trains = [TrainScore.from_dict(train) for one in counted for train in one["trains"]]
+        return figures(trains, sum((Grouping(**one["grouping"]) for one in counted), Grouping()))
+
+    def reasons(self, rows: Iterable[Mapping[str, Any]], looking: str) -> dict[str, int]:
+        """How often each reason made a total wrong, most frequent first."""
+        counts: dict[str, int] = {}
+        for row in rows:
+            for reason in row["lookings"][looking]["why"]:
+                if reason:
+                    counts[reason] = counts.get(reason, 0) + 1
+        return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+    def errors(self, rows: Iterable[Mapping[str, Any]], looking: str) -> dict[str, float]:
+        """Mean absolute error of a clip's total for each way of counting."""
+        totals = [row["lookings"][looking]["totals"] for row in rows]
+        names = [name for name in ("ours", *BASELINES) if totals and all(name in one for one in totals)]
+        return {name: float(np.mean([abs(one[name] - one["truth"]) for one in totals])) for name in names}
+
+
+def camera_moves(condition: str) -> bool:
+    """Whether the camera moves under it."""
+    return bool(MOVING & set(parse_condition(condition)))
