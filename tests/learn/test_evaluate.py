@@ -307,3 +307,13 @@ def test_bad_calls_end_in_a_line_and_leave_nothing(folder: Path, tmp_path: Path,
     assert result.exit_code == 2, result.output
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+def test_the_shipped_weights_on_plain_grey(folder: Path, tmp_path: Path) -> None:
+    """The whole way with the real detector: it finds nothing in grey pictures, and says so."""
+    result = run("--data", folder, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    document = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert len(document["weights"]["sha256"]) == 64
+    assert document["operating_point"]["classes"]["any"]["any"]["missed"] == 3
+    assert document["false_alarms"]["detections"] == 0
