@@ -164,12 +164,12 @@ def test_tables_say_what_the_rows_say(tmp_path: Path, quick: list[Entry]) -> Non
     assert scores.nw_rmse == pytest.approx(1.0)
     assert "      2   100%" in report(results)
     page = tmp_path / "page.md"
-    page.write_text("# Title\n\n<!-- bench:engine -->\nold\n<!-- /bench:engine -->\n\nEnd.\n")
+    page.write_text("# Title\n\n<!-- bench:engine -->\nstale row\n<!-- /bench:engine -->\n\nEnd.\n")
     write_docs(page, results, mode="engine", command="scripts/bench_counts --list test")
     text = page.read_text()
     assert text.startswith("# Title\n\n<!-- bench:engine -->\n    scripts/bench_counts --list test\n")
     assert text.endswith("<!-- /bench:engine -->\n\nEnd.\n")
-    assert "old" not in text
+    assert "stale row" not in text
     assert "| **all** | 2 | 100% [100, 100] | 100% | 0.00 |" in text
     assert "Nothing." in text
     with pytest.raises(InputError, match="bench:system"):

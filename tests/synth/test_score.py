@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vision.errors import TruthError
-from vision.synth.score import Scores, evaluate_counts, match_along, read_truth
+from vision.synth.score import Scores, evaluate_by_condition, evaluate_counts, match_along, read_truth
 
 Placed = list[tuple[str, float]]
 
@@ -203,3 +203,68 @@ def test_long_trains_match_through_stretch_shift_jitter_misses_and_doubles(seed:
     pairs = match_along(truth, width, found)
     assert 36 <= len(pairs) <= 38
     assert len({t for t, _ in pairs}) == len({f for _, f in pairs}) == len(pairs)
+
+
+def test_trains_side_by_side_each_have_their_own_report(tmp_path: Path) -> None:
+    truth = [truth_row(THREE, direction="left"), truth_row(THREE[:2], start_s=3.0, end_s=13.0, direction="right")]
+    mine = run_rows(THREE[:2], train_id="a", start_s=3.0, end_s=13.0, direction="right")
+    other = run_rows(THREE, train_id="b", direction="left")
+    scores = score(tmp_path, truth, mine, other)
+    assert (scores.found, scores.merged, scores.split, scores.invented, scores.exact) == (2, 0, 0, 0, 1.0)
+    alone = score(tmp_path, truth, other)
+    assert (alone.found, alone.missed, alone.merged) == (1, 1, 1)
+
+
+def test_a_standing_train_may_be_read_from_either_end(tmp_path: Path) -> None:
+    turned = [(name, 2000 - px) for name, px in reversed(THREE)]
+    for listed in (THREE, turned):
+        scores = score(tmp_path, [truth_row(THREE, direction="still")], run_rows(listed, direction="still"))
+        assert (scores.misses_per_100, scores.doubles_per_100, scores.wrong_class_per_100, scores.direction) == (0, 0, 0, 1)
+    passing = score(tmp_path, [truth_row(THREE, direction="left")], run_rows(turned))
+    assert passing.wrong_class_per_100 > 0
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.8])
+def test_an_oblique_view_has_a_scale_of_its_own(tmp_path: Path, scale: float) -> None:
+    four: Placed = [("tank", 300.0), ("tank", 760.0), ("btr", 1300.0), ("btr", 1690.0)]
+    scores = score(tmp_path, [truth_row(four)], run_rows([(name, scale * px - 40) for name, px in four]))
+    assert (scores.misses_per_100, scores.doubles_per_100) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("claimed", "right", "invented"),
+    [((True, True), 0.5, 1), ((True, False), 1.0, 0), ((False, False), 0.5, 0), ((False, True), 0.0, 1)],
+)
+def test_ends_that_were_claimed(tmp_path: Path, claimed: tuple[bool, bool], right: float, invented: int) -> None:
+    train, vehicles = run_rows(THREE)
+    train["complete"] = {"head": claimed[0], "tail": claimed[1]}
+    scores = score(tmp_path, [truth_row(THREE, head_seen=True, tail_seen=False)], (train, vehicles))
+    assert (scores.ends_right, scores.ends_invented) == (right, invented)
+    assert score(tmp_path, [truth_row(THREE)], (train, vehicles)).ends_right is None
+
+
+def test_a_miss_and_a_double_of_a_class_do_not_cancel_in_the_weighted_error(tmp_path: Path) -> None:
+    four: Placed = [("tank", 300.0), ("tank", 900.0), ("tank", 1500.0), ("tank", 2100.0)]
+    exact = score(tmp_path, [truth_row(four, length_px=2400.0)], run_rows(four))
+    # The second is missed, the third counted twice: the total is right, the way there is not.
+    swapped = score(tmp_path, [truth_row(four, length_px=2400.0)], run_rows([four[0], four[2], ("tank", 1545.0), four[3]]))
+    assert exact.nw_rmse == 1.0
+    assert swapped.exact == 1.0
+    assert 0.8 < swapped.nw_rmse < 1.0
+
+
+def test_the_weighted_error_is_over_parents(tmp_path: Path) -> None:
+    scores = score(tmp_path, [truth_row(THREE)], run_rows([*THREE[:2], ("apc", 1300.0)]), parents={"btr": "apc"})
+    assert scores.nw_rmse_classes == {"tank": 1.0, "apc": 1.0}
+
+
+def test_each_condition_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "truth.ndjson"
+    rows = [truth_row(THREE, condition="snow"), truth_row(THREE, video="b.mp4", condition="rain")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, truth_row(THREE, video="c.mp4")]))
+    runs = [run_rows(THREE), run_rows(THREE[:2], train_id="t2", video="b.mp4"), run_rows(THREE, train_id="t3", video="z.mp4")]
+    found = [row for row, _ in runs], [vehicle for _, own in runs for vehicle in own]
+    every, parts = evaluate_by_condition(path, *found)
+    assert list(parts) == ["rain", "snow"]
+    assert (parts["rain"].exact, parts["snow"].exact) == (0.0, 1.0)
+    assert (parts["rain"].invented, every.invented, every.trains) == (0, 1, 3)

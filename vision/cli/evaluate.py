@@ -23,22 +23,28 @@ def evaluate() -> None:
 @click.option("--truth", type=click.Path(path_type=Path), required=True, help="A line per train, see docs/simulate.md.")
 @RUN
 @JSON
+@click.option("--by-condition", is_flag=True, help="A table for each condition that the truth names, before the one for all.")
 @click.option("--strict", is_flag=True, help="Exit code 1 unless every train is found and its total lies in its interval.")
 @guarded
-def evaluate_counts_command(truth: Path, run: Path, as_json: bool, strict: bool) -> None:
+def evaluate_counts_command(truth: Path, run: Path, as_json: bool, by_condition: bool, strict: bool) -> None:
     """Compare a run's counts with the truth."""
     import json  # noqa: PLC0415
 
     from vision.run.store import RunFolder  # noqa: PLC0415
     from vision.run.tables import read_trains, read_vehicles  # noqa: PLC0415
-    from vision.synth.score import evaluate_counts  # noqa: PLC0415
+    from vision.synth.score import evaluate_by_condition  # noqa: PLC0415
     from vision.taxonomy import default_taxonomy  # noqa: PLC0415
 
     folder = RunFolder.open(run)
     taxonomy = default_taxonomy()
     parents = {leaf: taxonomy.parent_of(leaf) for leaf in taxonomy.leaves}
-    scores = evaluate_counts(truth, read_trains(folder), read_vehicles(folder), parents=parents)
-    click.echo(json.dumps(scores.to_dict(), indent=2) if as_json else scores.table())
+    scores, conditions = evaluate_by_condition(truth, read_trains(folder), read_vehicles(folder), parents=parents)
+    if as_json:
+        split = {"conditions": {name: part.to_dict() for name, part in conditions.items()}} if by_condition else {}
+        click.echo(json.dumps({**scores.to_dict(), **split}, indent=2))
+    else:
+        parts = [f"{name}\n{part.table()}\n" for name, part in conditions.items()] if by_condition else []
+        click.echo("\n".join([*parts, *(["all"] if parts else []), scores.table()]))
     sys.exit(1 if strict and not (scores.found == scores.trains and scores.coverage == 1.0) else 0)
 
 

@@ -393,10 +393,30 @@ def evaluate_counts(
     Raises:
         TruthError: A line or row is not of the expected form, with its place.
     """
+    return evaluate_by_condition(truth, trains, vehicles, parents=parents)[0]
+
+
+def evaluate_by_condition(
+    truth: Path | Sequence[TruthTrain],
+    trains: Iterable[Mapping[str, Any]],
+    vehicles: Iterable[Mapping[str, Any]] | None = None,
+    *,
+    parents: Mapping[str, str] | None = None,
+) -> tuple[Scores, dict[str, Scores]]:
+    """As `evaluate_counts`, and for each condition that the truth names by itself, in order of their names.
+
+    A condition's own scores go over its videos: reports on them without a train are theirs.
+    """
     expected = read_truth(truth) if isinstance(truth, Path) else list(truth)
     found = found_trains(trains, vehicles)
-    scores, grouping, classes = score_trains(expected, found, parents=parents)
-    return figures(scores, grouping, classes)
+    every = figures(*score_trains(expected, found, parents=parents))
+    parts = {}
+    for name in sorted({train.condition for train in expected if train.condition is not None}):
+        own = [train for train in expected if train.condition == name]
+        videos = {Path(train.video).name for train in own}
+        theirs = [train for train in found if Path(train.video).name in videos]
+        parts[name] = figures(*score_trains(own, theirs, parents=parents))
+    return every, parts
 
 
 def score_trains(
@@ -441,7 +461,7 @@ def _train_score(truth: TruthTrain, found: FoundTrain | None, parents: Mapping[s
         return score
     centres = np.array([vehicle.position_px for vehicle in truth.listed])
     widths = np.array([vehicle.width_px for vehicle in truth.listed])
-    listed, pairs = _placed(truth, found, centres, widths)
+    listed, pairs = _placed(truth, found, centres, widths, parents)
     return replace(
         score,
         misses=len(truth.listed) - len(pairs),
@@ -455,7 +475,7 @@ _Listed = tuple[tuple[str, float], ...]
 
 
 def _placed(
-    truth: TruthTrain, found: FoundTrain | None, centres: FloatArray, widths: FloatArray
+    truth: TruthTrain, found: FoundTrain | None, centres: FloatArray, widths: FloatArray, parents: Mapping[str, str]
 ) -> tuple[_Listed, list[tuple[int, int]]]:
     """The reported vehicles in the truth's order, and which is which."""
     listed = () if found is None else found.listed or ()
@@ -469,7 +489,12 @@ def _placed(
             # Without a direction a run counts from the left end, and that is this train's tail.
             readings = [turned]
     best = [(reading, match_along(centres, widths, np.array([position for _, position in reading]))) for reading in readings]
-    return max(best, key=lambda pair: len(pair[1]))
+    named = [vehicle.class_name for vehicle in truth.listed or ()]
+
+    def agreement(reading: tuple[_Listed, list[tuple[int, int]]]) -> tuple[int, int]:
+        return len(reading[1]), sum(_same(named[t], reading[0][f][0], parents) for t, f in reading[1])
+
+    return max(best, key=agreement)
 
 
 def _totals(
