@@ -52,6 +52,7 @@ FILM_FPS = 15.0
 _MARGIN_S = 1.0
 _SHORT_S = 8.0
 _LEAST_WIDTH_PX = 640
+_HIGHEST_PX = 720
 _HEAD_PX = 30
 _STRIP_PX = (36, 84)
 _MAP_PX = 120
@@ -194,7 +195,7 @@ class _Layout:
     @classmethod
     def of(cls, case: VideoCase, scenes: Sequence[_TrainScene]) -> _Layout:
         width_px, height_px = case.wh_px
-        scale = min(FRAME_WIDTH_PX / width_px, 2.0, max(1.0, _LEAST_WIDTH_PX / width_px))
+        scale = min(FRAME_WIDTH_PX / width_px, 2.0, max(1.0, _LEAST_WIDTH_PX / width_px), _HIGHEST_PX / height_px)
         picture = round(width_px * scale), round(height_px * scale)
         width = max(picture[0] // 2 * 2, _LEAST_WIDTH_PX)
         for scene in scenes:
