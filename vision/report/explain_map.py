@@ -341,9 +341,8 @@ def draw_truth(canvas: Canvas, view: TrainView, along: Along, y: float, bottom: 
             canvas.dashes(x, y + 14, x, bottom, ALARM, width=1.5)
         if missed or text_width(name, 10.5) < width - 4:
             middle = min(x, along.x1 - text_width(name, 10.5) / 2)
-            canvas.text(
-                middle, y + 12, name, size=10.5, colour=colour, anchor="middle", bold=missed, halo=PAPER if missed else None
-            )
+            halo = PAPER if missed else None
+            canvas.text(middle, y + 12, name, size=10.5, colour=colour, anchor="middle", bold=missed, halo=halo)
 
 
 def draw_map(canvas: Canvas, view: TrainView, along: Along, down: Down, *, numbers: bool = False) -> None:
