@@ -1,6 +1,6 @@
 """What a test needs beyond the core, by its marker: skipped where that is missing, unless ``FLATCAR_REQUIRE`` forbids it.
 
-``FLATCAR_REQUIRE=torch,train,browser`` turns each skip for want of these into a failure: so a green run means that they ran.
+``FLATCAR_REQUIRE=torch,train,browser,review`` turns each skip for want of these into a failure: a green run means that they ran.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ WORDS = {
     "torch": r"torch|ultralytics",
     "train": r"albumentations|imagehash|pycocotools",
     "gpu": r"CUDA",
-    "browser": r"[Cc]hromium|browser",
+    "browser": r"[Cc]hromium|browser|playwright",
+    "review": r"[Ff]ifty[Oo]ne",
 }
 """Requirement -> what the reason of a skip for want of it says."""
 
@@ -33,6 +34,8 @@ def missing(marker: str) -> str | None:
         import torch
 
         return None if torch.cuda.is_available() else "CUDA is not there"
+    if marker == "review" and importlib.util.find_spec("fiftyone") is None:
+        return "FiftyOne is not installed: pip install flatcar[review]"
     if marker == "browser" and shutil.which("chromium") is None:
         return "Chromium is not installed: there is no browser to test with"
     return None
@@ -45,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        for marker in ("torch", "gpu", "browser"):
+        for marker in ("torch", "gpu", "browser", "review"):
             if item.get_closest_marker(marker) and (reason := missing(marker)):
                 item.add_marker(pytest.mark.skip(reason=reason))
 

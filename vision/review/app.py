@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -49,8 +50,9 @@ def show(
     """
     port = port or fo.config.default_app_port or DEFAULT_PORT
     check_port(port, address)
-    os.environ.setdefault("FIFTYONE_SERVER_PATH_PREFIX", "")
     spaces = fo.Space(children=[fo.Panel(type="Samples", pinned=True), fo.Panel(type=PANEL)], orientation="horizontal")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop: close the App and its server too
     session = fo.launch_app(dataset, port=port, address=address, remote=remote, spaces=spaces, auto=False)
     said(f"the App is at http://{address or 'localhost'}:{port}/; Ctrl-C ends it")
     try:

@@ -49,9 +49,9 @@ class Exported:
 def export_verified(run_dir: Path, out: Path, *, limit: int | None = None, keep_similar: bool = False) -> Exported:
     """Write the reviewed frames of a run as a labelled set, the hardest first in its list.
 
-    Under ``out``: ``images/<video>/*.jpg``, ``labels/<video>/*.txt`` (YOLO), ``data.yaml`` (class names), ``groups.tsv`` (picture,
-    video, train, time, hardness) and ``description.yaml``, with which ``flatcar dataset build --data`` reads it: pictures of one
-    video stay on one side of the split.
+    Under ``out``: ``images/<video>/*.jpg``, ``labels/<video>/*.txt`` (YOLO), ``data.yaml`` (class names), ``groups.tsv`` (what
+    each picture is of, and how hard) and ``description.yaml``, with which ``flatcar dataset build --data`` reads it: pictures of
+    one video stay on one side of the split.
 
     Args:
         run_dir: A run whose review was applied.

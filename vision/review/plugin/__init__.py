@@ -143,8 +143,8 @@ class TrainPanel(foo.Panel):  # type: ignore[misc]
         ends = "head and tail seen" if sample.head_seen and sample.tail_seen else "seen in part"
         bounds = "" if sample.low == sample.high else f" ({sample.low} to {sample.high})"
         head = panel.h_stack("head", gap=2, align_y="center")
-        head.btn("previous", label="previous train", on_click=self.previous_train, disabled=len(trains) < 2)
-        head.btn("next", label="next train", on_click=self.next_train, disabled=len(trains) < 2)
+        head.btn("previous", label="previous train", on_click=self.previous_train, variant="outlined", disabled=len(trains) < 2)
+        head.btn("next", label="next train", on_click=self.next_train, variant="outlined", disabled=len(trains) < 2)
         panel.md(
             f"**Train {sample.train_id}** ({place} of {len(trains)}), {sample.video}, from {sample.start_s:.1f} s: "
             f"**{sample.count}{bounds}** vehicles, {ends}. {open_} decisions wait for `flatcar review RUN --apply`.",
@@ -159,7 +159,7 @@ class TrainPanel(foo.Panel):  # type: ignore[misc]
         score = "" if line.score is None else f" {100 * line.score:.0f} %"
         said = f" **{line.said}**" if line.said else ""
         row.md(f"**{line.number or '+'}** {line.class_name}{score}{said}", name="text", width="11rem")
-        for verdict, label in (("confirm", "confirm"), ("reject", "reject"), ("merge", "merge with next"), ("split", "split")):
+        for verdict, label in (("confirm", "confirm"), ("reject", "reject"), ("merge", "merge next"), ("split", "split")):
             if not line.number:
                 break
             chosen = any(tag.startswith(verdict) for tag in line.tags)
