@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.detectors import ScriptedDetector
 from vision.config import Config
 from vision.errors import DependencyError, InputError
 from vision.synth import baselines, benchmark
@@ -250,3 +251,27 @@ def test_slow_trains_are_counted(condition: str) -> None:
     counted = row["lookings"]["10"]
     assert counted["totals"]["ours"] == counted["totals"]["truth"]
     assert counted["why"] == [""]
+
+
+def test_the_whole_system_goes_through_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a detector that sees nothing every vehicle is missed, and the train is still found by its motion."""
+    from vision.synth import system
+
+    monkeypatch.setattr(system, "_detector", lambda weights: (Config(), ScriptedDetector()))
+    monkeypatch.setattr(system, "WIDTH_PX", 320)
+    monkeypatch.setattr(system, "HEIGHT_PX", 180)
+    monkeypatch.setattr(system, "_FLATCARS", (2, 2))
+    row = system.system_row(Entry("fixed", 11), Job("system", baselines=False, cutouts=ROOT / "samples" / "cutouts"))
+    counted = row["lookings"]["scan"]
+    (train,) = counted["trains"]
+    assert train["misses"] == train["truth"] > 0
+    assert train["train_id"] is not None
+    assert counted["why"] == ["missed"]
+
+
+def test_scenes_without_pictures_are_named() -> None:
+    from vision.synth.system import possible
+
+    entries = [Entry("fixed", 1), Entry("covered", 2), Entry("covered+snow", 3)]
+    assert possible(entries, ROOT / "samples" / "cutouts") == (entries[:1], entries[1:])
+    assert possible(entries, None) == (entries, [])

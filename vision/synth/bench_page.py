@@ -37,6 +37,7 @@ def report(results: Results) -> str:
             errors = results.errors(rows, looking)
             shown = ", ".join(f"{name} {error:.2f}" for name, error in errors.items())
             lines.append(f"{title}, {looking_text(looking)} ({len(rows)} clips): {shown}")
+    lines += _civil(results)
     lines += ["", f"wrong totals, {looking_text(main)} (truth -> reported [bounds]):"]
     for row in results.rows:
         counted = row["lookings"][main]
@@ -48,6 +49,18 @@ def report(results: Results) -> str:
                     f"slip {'-' if slip is None else slip} vehicles, {' '.join(counted['flags'])}"
                 )
     return "\n".join(lines)
+
+
+def _civil(results: Results) -> list[str]:
+    """What was reported on trains that carry nothing."""
+    lines = []
+    for looking in results.lookings:
+        scores = results.scores(results.rows, looking)
+        if scores.false_per_train is not None:
+            civil = sum(train.found and train.listed == 0 for train in scores.per_train)
+            shown = scores.shown("false_per_train", ".2f")
+            lines.append(f"false military vehicles a train without any, {looking_text(looking)}: {shown} ({civil} trains)")
+    return ["", *lines] if lines else []
 
 
 def main_looking(results: Results) -> str:
@@ -126,6 +139,7 @@ def markdown(results: Results, *, command: str) -> str:
         f"{trains} trains in {clips} clips. 95 % bootstrap intervals over trains in brackets.",
         f"### By condition, {looking_text(main)}",
         _condition_table(results, main),
+        "\n".join(f"- {line}" for line in _civil(results) if line) or "No train without vehicles was among them.",
         "### By looks",
         _looking_table(results),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from vision.synth.cutouts import CutoutAssets
 from vision.synth.drawn import DrawnAssets
 from vision.synth.encode import fitted, write_clip
 from vision.synth.render import Assets, Renderer
-from vision.synth.scene import SceneSpec, random_scene
+from vision.synth.scene import SceneSpec, parse_condition, random_scene
 
 if TYPE_CHECKING:
     from vision.synth.benchmark import Entry, Job
@@ -42,6 +43,14 @@ def system_scene(entry: Entry, assets: Assets) -> SceneSpec:
         classes=classes,
     )
     return fitted(spec, assets)
+
+
+def possible(entries: Sequence[Entry], cutouts: Path | None) -> tuple[list[Entry], list[Entry]]:
+    """The entries whose scenes can be drawn with a folder's pictures, and those that need a class that it lacks."""
+    names = None if cutouts is None else CutoutAssets(cutouts).class_names
+    covered = names is None or "covered_vehicle" in names
+    lacking = [entry for entry in entries if not covered and "covered" in parse_condition(entry.condition)]
+    return [entry for entry in entries if entry not in lacking], lacking
 
 
 @cache
