@@ -213,6 +213,7 @@ def test_a_resized_copy_keeps_its_boxes(tmp_path: Path) -> None:
         ("<width>64</width>", "<width>640</width>", "other_picture"),
         ("</annotation>", "", "unreadable_labels"),
         ("<annotation>", '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', "unreadable_labels"),
+        ("<width>64</width>", f"<width>{'9' * 400}</width>", None),  # no size at all: that of the picture is taken
         (">bad.png<", ">nowhere.png<", None),  # found by the label file's own name
     ],
 )

@@ -248,7 +248,7 @@ class Source:
         """
         upright = (head.width_px, head.height_px)
         stored = stated_px == head.stored_px != upright
-        width_px, height_px = stated_px if min(stated_px) > 0 else upright
+        width_px, height_px = stated_px if all(math.isfinite(v) and v >= 1 for v in stated_px) else upright
         left, top, right, bottom = xyxy_px
         xyxy = (left / width_px, top / height_px, right / width_px, bottom / height_px)
         if stored:

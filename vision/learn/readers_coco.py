@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeGuard
 
 from vision.errors import InputError
 from vision.learn.labels import Source, side_of
@@ -30,7 +31,11 @@ def read_coco(source: Source) -> list[Picture]:
     for path in annotation_files(source):
         document = load_json(path)
         if not isinstance(document, Mapping) or not document.keys() >= _PARTS:
-            raise InputError(f"{path} is not COCO JSON: it lacks {', '.join(sorted(_PARTS - set(document)))}")
+            lacking = _PARTS - document.keys() if isinstance(document, Mapping) else _PARTS
+            raise InputError(f"{path} is not COCO JSON: it lacks {', '.join(sorted(lacking))}")
+        for part in sorted(_PARTS):
+            if not isinstance(document[part], list):
+                raise InputError(f"{path} is not COCO JSON: {part} is no list")
         for picture in _read_file(source, path, document):
             if picture.file in pictures:
                 said = f"the picture {picture.file} stands twice in the annotations"
@@ -89,7 +94,7 @@ def _read_file(source: Source, path: Path, document: Mapping[str, Any]) -> Itera
     ids = {image["id"] for image in images}
     for number, row in enumerate(document["annotations"]):
         where = source.place(path, f"annotations[{number}]")
-        if not isinstance(row, Mapping) or "image_id" not in row or "category_id" not in row:
+        if not isinstance(row, Mapping) or not is_id(row.get("image_id")) or not is_id(row.get("category_id")):
             source.problems.error("columns", where, "the annotation lacks image_id or category_id")
         elif row["image_id"] not in ids:
             source.problems.error("missing_picture", where, f"there is no image with the id {row['image_id']!r}")
@@ -120,13 +125,10 @@ def _read_file(source: Source, path: Path, document: Mapping[str, Any]) -> Itera
 
 def _rows(source: Source, path: Path, document: Mapping[str, Any], part: str, keys: set[str]) -> Iterator[Mapping[str, Any]]:
     """Rows of one part of the document that have what is needed and an id of their own."""
-    rows = document[part]
-    if not isinstance(rows, list):
-        raise InputError(f"{path} is not COCO JSON: {part} is no list")
     seen = set()
-    for number, row in enumerate(rows):
+    for number, row in enumerate(document[part]):
         where = source.place(path, f"{part}[{number}]")
-        if not isinstance(row, Mapping) or not row.keys() >= keys:
+        if not isinstance(row, Mapping) or not row.keys() >= keys or not is_id(row["id"]):
             source.problems.error("columns", where, f"it lacks {' or '.join(sorted(keys))}")
         elif row["id"] in seen:
             source.problems.error("twice", where, f"the id {row['id']!r} stands twice")
@@ -147,13 +149,13 @@ def _box(
     if row["category_id"] not in names:
         source.problems.error("not_a_class", where, f"there is no category with the id {row['category_id']!r}", picture=key)
         return None
-    numbers = _numbers(row.get("bbox"))
+    numbers = four_numbers(row.get("bbox"))
     if numbers is None:
         said = "a polygon or mask without a box" if row.get("segmentation") else f"bbox is {row.get('bbox')!r}, not four numbers"
         source.problems.error("polygon" if row.get("segmentation") else "columns", where, said, picture=key)
         return None
     left, top, width, height = numbers
-    stated = (float(image.get("width") or 0), float(image.get("height") or 0))
+    stated = (_size_px(image.get("width")), _size_px(image.get("height")))
     xyxy = source.fractions((left, top, left + width, top + height), stated, head, where, key)
     if xyxy is None:
         return None
@@ -164,15 +166,34 @@ def _box(
     return box
 
 
-def _numbers(bbox: object) -> tuple[float, float, float, float] | None:
-    if (
-        not isinstance(bbox, list)
-        or len(bbox) != 4
-        or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in bbox)
-    ):
+def four_numbers(value: object) -> tuple[float, float, float, float] | None:
+    """Four numbers of a JSON list, which may be NaN or infinite; None where it is something else."""
+    if not isinstance(value, list) or len(value) != 4 or not all(_is_number(v) for v in value):
         return None
-    left, top, width, height = map(float, bbox)
-    return left, top, width, height
+    first, second, third, fourth = (_float(v) for v in value)
+    return first, second, third, fourth
+
+
+def is_id(value: object) -> bool:
+    """Whether a JSON value can name a row: a whole number or a text."""
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _size_px(value: object) -> float:
+    """A stated width or height; 0 where it is none."""
+    size = _float(value) if _is_number(value) else 0.0
+    return size if math.isfinite(size) and size > 0 else 0.0
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _float(value: int | float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # JSON knows whole numbers of any length
+        return math.inf
 
 
 class PictureFinder:

@@ -13,7 +13,7 @@ from vision.errors import InputError
 from vision.learn.labels import Source, side_of
 from vision.learn.pictures import Box, Picture, PictureHead
 from vision.learn.problems import Key
-from vision.learn.readers_coco import PictureFinder, load_json
+from vision.learn.readers_coco import PictureFinder, four_numbers, load_json
 
 LABELS, SAMPLES = "labels.json", "samples.json"
 
@@ -61,7 +61,8 @@ def _from_samples(source: Source, path: Path) -> Iterator[Picture]:
             continue
         value = sample.get(field)
         rows = value.get("detections") if isinstance(value, Mapping) else None
-        sides = [side for tag in sample.get("tags") or [] if (side := side_of(f"{tag}/x"))]
+        tags = sample.get("tags")
+        sides = [side for tag in (tags if isinstance(tags, list) else []) if (side := side_of(f"{tag}/x"))]
         clip = sample.get(str(clip_field)) if clip_field else None
         where = source.place(path, f"samples[{number}] {sample['filepath']}")
         picture = finder.find(path.parent, sample["filepath"])
@@ -123,10 +124,10 @@ def _box(source: Source, row: object, classes: Sequence[Any] | None, head: Pictu
     if not isinstance(row, Mapping):
         source.problems.error("columns", where, "the label is no object", picture=key)
         return None
-    corner = row.get("bounding_box")
-    numbers = [float(v) for v in corner if isinstance(v, int | float)] if isinstance(corner, list) else []
-    if len(numbers) != 4 or not isinstance(corner, list) or len(corner) != 4:
-        source.problems.error("columns", where, f"bounding_box is {corner!r}, not four numbers", picture=key)
+    numbers = four_numbers(row.get("bounding_box"))
+    if numbers is None:
+        said = f"bounding_box is {str(row.get('bounding_box'))[:60]}, not four numbers"
+        source.problems.error("columns", where, said, picture=key)
         return None
     label = row.get("label")
     if isinstance(label, int) and classes is not None:
