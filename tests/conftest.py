@@ -1,6 +1,6 @@
 """What a test needs beyond the core, by its marker: skipped where that is missing, unless ``FLATCAR_REQUIRE`` forbids it.
 
-``FLATCAR_REQUIRE=torch,train,browser,review`` turns each skip for want of these into a failure: a green run means that they ran.
+``FLATCAR_REQUIRE=torch,train,browser,review,bench`` turns each skip for want of these into a failure: green then means they ran.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ WORDS = {
     "gpu": r"CUDA",
     "browser": r"[Cc]hromium|browser|playwright",
     "review": r"[Ff]ifty[Oo]ne",
+    "bench": r"trackers",
 }
 """Requirement -> what the reason of a skip for want of it says."""
 

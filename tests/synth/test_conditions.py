@@ -4,6 +4,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vision.synth.drawn import DrawnAssets
 from vision.synth.render import Renderer
@@ -43,6 +45,27 @@ def touch(a: np.ndarray, b: np.ndarray) -> bool:
 )
 def test_a_mix_has_one_order(text: str, names: tuple[str, ...]) -> None:
     assert parse_condition(text) == names
+
+
+def test_a_drawn_mix_stands_alone() -> None:
+    assert parse_condition("mixed") == ("mixed",)
+    with pytest.raises(ValueError, match="stands alone"):
+        parse_condition("snow+mixed")
+
+
+@settings(deadline=None, max_examples=30)
+@given(names=st.lists(st.sampled_from([n for n in SMALL_ONES if n != "mixed"]), min_size=2, max_size=5), seed=st.integers(0, 99))
+def test_any_mix_can_be_drawn(names: list[str], seed: int) -> None:
+    tiny = {"width_px": 160, "height_px": 90, "flatcars": 1}
+    renderer = Renderer(random_scene(seed, condition="+".join(names), **tiny), DrawnAssets())
+    truth = renderer.truth()
+    assert len(truth.pts_s) == len(renderer)
+    assert np.all(np.diff(truth.pts_s) > 0)
+    index = len(renderer) // 2
+    assert renderer.frame(index).shape == (truth.height_px, truth.width_px, 3)
+    assert np.isfinite(truth.boxes(index).xyxy_px).all()
+    for train in truth.trains:
+        assert train.start_s is None or train.start_s <= train.end_s
 
 
 @pytest.mark.parametrize("text", ["", "hail", "shake+hail", "shake,snow", "shake+"])

@@ -92,7 +92,7 @@ def test_a_following_camera_slows_the_train_and_moves_the_background_against_it(
     assert np.sign(np.diff(truth.background_px)[late]) == -np.sign(np.diff(train.displacement_px)[late])
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", [name for name in CONDITIONS if name not in {"720p", "1080p"}])
 def test_same_spec_gives_the_same_bytes_in_any_order(condition: str) -> None:
     spec = random_scene(7, condition=condition, width_px=240, height_px=136, flatcars=2)  # type: ignore[arg-type]
     first, second = Renderer(spec, DrawnAssets()), Renderer(spec, DrawnAssets())

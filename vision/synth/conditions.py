@@ -98,6 +98,8 @@ def parse_condition(text: str) -> tuple[Condition, ...]:
     for name in names:
         if name not in CONDITIONS:
             raise ValueError(f"unknown condition {name!r}; there are {', '.join(CONDITIONS)}")
+    if "mixed" in names and len(set(names)) > 1:
+        raise ValueError("the condition mixed draws a mix of its own and stands alone")
     return tuple(sorted(set(names), key=lambda name: ORDER.get(name, -1)))
 
 
