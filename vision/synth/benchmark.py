@@ -146,14 +146,17 @@ def _flags(result: VideoResult) -> list[str]:
 
 
 def _slips(clip: Clip, raw: RawVideo) -> list[float | None]:
-    """For each train that shows: the slip of the passage that fits best, in widths of its narrowest vehicle."""
+    """For each train that shows: the slip of the passage that fits best, while there are vehicles, in widths of the narrowest."""
     slips: list[float | None] = []
     for train in clip.truth.trains:
         if train.start_s is None or train.end_s is None:
             continue
         during = [p for p in raw.passages if p.end_s >= train.start_s and p.start_s <= train.end_s]
-        best = min((slip_px(p, clip.truth, train) for p in during), default=np.inf)
-        width_px = min((vehicle.width_px for vehicle in train.seen()), default=0.15 * clip.truth.width_px)
+        seen = train.seen()
+        first_s = min((vehicle.visible_from_s or 0.0 for vehicle in seen), default=train.start_s)
+        last_s = max((vehicle.visible_to_s or 0.0 for vehicle in seen), default=train.end_s)
+        best = min((slip_px(p, clip.truth, train, (first_s, last_s)) for p in during), default=np.inf)
+        width_px = min((vehicle.width_px for vehicle in seen), default=0.15 * clip.truth.width_px)
         slips.append(round(best / width_px, 3) if np.isfinite(best) else None)
     return slips
 

@@ -262,14 +262,21 @@ def truth_trains(clip: Clip) -> list[TruthTrain]:
     return trains
 
 
-def slip_px(passage: Passage, truth: SceneTruth, train: TrainTruth) -> float:
+def slip_px(passage: Passage, truth: SceneTruth, train: TrainTruth, during_s: tuple[float, float] = (-np.inf, np.inf)) -> float:
     """How far the train coordinate goes wrong while the train crosses the view once, at worst, full-frame pixels.
 
     That is the error that decides whether two looks at a vehicle fall together: the largest ``|e(t') - e(t)|`` of
     ``e = D - D_true`` over times between which the train advances by at most one view against the background. Where a perspective
     or a zoom leaves the scale open, ``D_true`` is first scaled to fit.
+
+    Args:
+        passage: What was measured.
+        truth: Of the clip.
+        train: The one that it should be.
+        during_s: Only these seconds of it: those with vehicles, say.
     """
-    inside = (passage.pts_s >= (train.start_s or 0.0)) & (passage.pts_s <= (train.end_s or 0.0))
+    first_s, last_s = max(train.start_s or 0.0, during_s[0]), min(train.end_s or 0.0, during_s[1])
+    inside = (passage.pts_s >= first_s) & (passage.pts_s <= last_s)
     own = np.isfinite(train.displacement_px)
     if not inside.any() or not own.any():
         return float("inf")
