@@ -121,6 +121,8 @@ def compose_set(
     """
     if count < 1:
         raise UsageError(f"cannot compose {count} pictures")
+    if sheet is not None:
+        _check_sheet(sheet)
     leaves = data.taxonomy.leaves
     rows = _check_set(out, leaves, force=force) if (out / "data.yaml").is_file() else None
     if rows is None:
@@ -141,6 +143,14 @@ def compose_set(
     boxes = Counter(name for _, entry in composed for name in entry["boxes"])
     empty = sum(not entry["boxes"] for _, entry in composed)
     return Done(out, len(composed), empty, boxes, dict(vehicles.counts()), seconds, digest)
+
+
+def _check_sheet(path: Path) -> None:
+    """Before an hour's work, not after it."""
+    if path.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
+        raise UsageError(f"cannot write a picture as {path.name}", hint="use .png or .jpg")
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: there is no such folder")
 
 
 def _check_set(out: Path, leaves: Sequence[str], *, force: bool) -> list[Row]:
@@ -208,7 +218,8 @@ def _target(out: Path, *, into_set: bool, force: bool) -> Iterator[Path]:
             yield _with_parts(work)
         return
     try:
-        work = Path(tempfile.mkdtemp(prefix=".composing-", dir=out))
+        # Beside the set, not in it: what a kill leaves behind does not become part of the set.
+        work = Path(tempfile.mkdtemp(prefix=f".{out.resolve().name}.", suffix=".unfinished", dir=out.resolve().parent))
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror}") from error
     try:
@@ -336,15 +347,10 @@ def _write_sheet(cells: Sequence[Image], path: Path) -> None:
     for i, cell in enumerate(small):
         y, x = tall * (i // columns), _SHEET_CELL_PX * (i % columns)
         sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
-    try:
-        done, encoded = cv2.imencode(path.suffix.lower() or ".png", sheet)
-    except cv2.error as error:
-        raise UsageError(f"cannot write a picture as {path.name}", hint="use .png or .jpg") from error
+    _, encoded = cv2.imencode(path.suffix.lower(), sheet)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         temporary.write_bytes(encoded.tobytes())
         os.replace(temporary, path)  # noqa: PTH105
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
-    if not done:
-        raise OutputError(f"cannot write {path}")

@@ -32,7 +32,7 @@ UNDER_CANVAS = ("tank", "bmp", "bmd", "btr", "mtlb", "sp_gun", "truck", "mlrs")
 FEW = 20
 """A class with fewer usable boxes takes cut-outs of a lesser quality too."""
 
-ONE_CLASS = 0.8
+ONE_CLASS = 0.5
 """A source with a larger share of one class is a collection of that class."""
 
 _LONGEST_SIDE_PX = 1280
@@ -193,9 +193,9 @@ def dressed(
     picture = varied(picture, rng)
     picture = harmonised(picture, light.mean, light.contrast, share=float(rng.uniform(0.35, 0.8)))
     if covered:
-        before = picture.shape[1]
+        tall, wide = picture.shape[:2]
         picture = harmonised(draped(picture, rng), light.mean, light.contrast, share=float(rng.uniform(0.2, 0.6)))
-        width = round(width * picture.shape[1] / before)
+        width, height = round(width * picture.shape[1] / wide), round(height * picture.shape[0] / tall)
     if rng.random() < 0.5:
         picture = dirtied(picture, rng, strength=float(rng.uniform(0.2, 0.8)))
     picture = resized(picture, width, height)
@@ -232,9 +232,8 @@ class Backgrounds:
 
     def __init__(self, pictures: Sequence[Picture]) -> None:
         self.plain = [p for p in pictures if not p.boxes]
-        many = well_labelled(pictures)
-        low = [p for p in pictures if p.boxes and p.view != "high" and not any(b.view == "high" for b in p.boxes)]
-        self.labelled = [p for p in low if p.source in many]
+        many, viewed = well_labelled(pictures), {p.source for p in pictures if p.view == "ground"}
+        self.labelled = [p for p in pictures if p.source in many and _seen_from_ground(p, known=viewed)]
         if not self.plain and not self.labelled:
             raise InputError("no picture can be a background", hint="pictures taken from the ground, or without vehicles, can")
 
@@ -300,6 +299,13 @@ class Backgrounds:
                     continue
                 return Window(_sized(part, width_px, height_px), (), photograph)
         return None
+
+
+def _seen_from_ground(picture: Picture, *, known: Collection[str]) -> bool:
+    """Whether a labelled picture is taken from the ground; where its source says so of some, the unknown ones do not count."""
+    if not picture.boxes or picture.view == "high" or any(box.view == "high" for box in picture.boxes):
+        return False
+    return picture.view == "ground" or picture.source not in known
 
 
 def well_labelled(pictures: Sequence[Picture]) -> frozenset[str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from vision.errors import InputError
 from vision.learn.compose_material import Backgrounds, PxBox, Vehicles, Window
+from vision.synth.backdrop import ground_layer
 from vision.synth.drawn import DrawnAssets
 from vision.synth.dress import Light, harmonised, lab_statistics
 from vision.synth.exposure import exposed
@@ -190,12 +191,12 @@ def _view(rng: np.random.Generator, width_px: int, height_px: int) -> View:
     return View(width_px, height_px, near, rail)
 
 
-def _drawn(rng: np.random.Generator, view: View) -> Image:
-    """The simulator's landscape with its track, and no train: it has not come yet."""
+def _landscape(rng: np.random.Generator, view: View) -> SceneSpec:
+    """The simulator's scene with this track, and no train: it has not come yet."""
     horizon = float(np.clip(view.rail_y_px - rng.uniform(0.3, 2.2) * view.px_per_m, 0.3 * view.height_px, 0.92 * view.height_px))
     flatcar = Wagon("flatcar", WAGON_LENGTH_M["flatcar"])
     train = TrainSpec((flatcar,), "left", view.px_per_m, view.rail_y_px, Knots(((0.0, 10.0),)), 1e4)
-    spec = SceneSpec(
+    return SceneSpec(
         seed=int(rng.integers(1 << 30)),
         width_px=view.width_px,
         height_px=view.height_px,
@@ -205,7 +206,11 @@ def _drawn(rng: np.random.Generator, view: View) -> Image:
         horizon_px=horizon,
         light=Look2D(noise=0.0),
     )
-    picture = Renderer(spec, DrawnAssets()).frame(0)
+
+
+def _drawn(rng: np.random.Generator, view: View) -> Image:
+    """A landscape with a track, drawn."""
+    picture = Renderer(_landscape(rng, view), DrawnAssets()).frame(0)
     return np.clip(picture * rng.uniform(0.7, 1.15) + rng.normal(0, 6, 3), 0, 255).astype(np.uint8)
 
 
@@ -219,12 +224,16 @@ def _with_bed(rng: np.random.Generator, view: View, picture: Image) -> Image:
     if rng.random() < 0.25 or view.rail_y_px > height:
         return picture
     mean, deviation = lab_statistics(picture[int(0.6 * height) :])
-    opaque = np.full((height, width), 255, np.uint8)
-    ground = harmonised(np.dstack([_drawn(rng, view), opaque]), mean, float(deviation[0]), share=0.8)[..., :3]
     crest = view.rail_y_px - float(rng.uniform(0.7, 1.3)) * view.px_per_m
     crest = crest + 0.12 * view.px_per_m * noise(rng, 2, width, grain_px=12)[0]
+    # The drawn ground begins above all of the crest.
+    spec = replace(_landscape(rng, view), horizon_px=float(max(0, int(crest.min()) - 1)))
+    layer = ground_layer(spec, rng, margin_px=0, rail_y_px=view.rail_y_px, px_per_m=view.px_per_m)
+    ground = np.full((height, width, 4), 255, np.uint8)
+    ground[layer.top_px :, :, :3] = layer.colour[: height - layer.top_px, :width]
+    ground = harmonised(ground, mean, float(deviation[0]), share=0.8)
     share = np.clip((np.arange(height)[:, None] - crest[None]) / max(1.5, 0.15 * view.px_per_m), 0, 1)[..., None]
-    return np.asarray(picture * (1 - share) + ground * share, dtype=np.uint8)
+    return np.asarray(picture * (1 - share) + ground[..., :3] * share, dtype=np.uint8)
 
 
 def _snow_on_ground(rng: np.random.Generator, view: View, picture: Image, light: Light) -> Image:

@@ -172,7 +172,7 @@ def draped(picture: Image, rng: np.random.Generator) -> Image:
         rng: Colour, hem and folds.
 
     Returns:
-        BGRA, wider by a small margin.
+        BGRA, wider on both sides and higher by a small margin, standing on the last row.
     """
     pad = max(2, picture.shape[1] // 40)
     source = np.pad(picture, ((pad, 0), (pad, pad), (0, 0)))
