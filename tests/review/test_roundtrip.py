@@ -159,7 +159,7 @@ def _check_export(folder: Path, sha256: str) -> None:
             assert all(0 <= float(n) <= 1 for n in numbers)
     assert {"btr", "sp_gun"} <= learned
     data = DataSet.load(folder / "description.yaml")
-    with data.read() as reading:
+    with data.reading() as reading:
         assert not reading.problems.errors
         assert len(reading.pictures) == len(rows)
         assert {p.clip for p in reading.pictures} == {sha256[:16]}

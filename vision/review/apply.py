@@ -414,7 +414,8 @@ def _write_crops(run: RunFolder, reviewed: ReviewedRun) -> None:
 
 
 def _write_crop(run: RunFolder, result: VideoResult, train_id: str, train: Train, vehicle: Vehicle, name: str) -> None:
-    picture = cv2.imread(str(frame_path(run, result.sha256, vehicle.pts)), cv2.IMREAD_COLOR)
+    frame = frame_path(run, result.sha256, vehicle.pts)
+    picture = cv2.imread(str(frame), cv2.IMREAD_COLOR) if frame.is_file() else None
     box = vehicle.xyxy_px
     if picture is None:
         stored = load_strip(run, train_id)

