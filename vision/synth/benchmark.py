@@ -225,9 +225,13 @@ def run(
                 add(_work(entry, job))
         else:
             # A fresh process each: forked ones would share OpenCV's and OpenVINO's threads.
-            with ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn")) as pool:
+            pool = ProcessPoolExecutor(max_workers=jobs, mp_context=get_context("spawn"))
+            try:
                 for future in as_completed([pool.submit(_work, entry, job) for entry in left]):
                     add(future.result())
+            finally:
+                # Whoever stops the run does not wait for the rest of the list.
+                pool.shutdown(wait=False, cancel_futures=True)
     wanted = {(job.mode, entry.condition, entry.seed) for entry in entries}
     return Results([row for row in rows if (row["mode"], row["condition"], row["seed"]) in wanted])
 
