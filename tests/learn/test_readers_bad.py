@@ -214,6 +214,7 @@ def test_a_resized_copy_keeps_its_boxes(tmp_path: Path) -> None:
         ("</annotation>", "", "unreadable_labels"),
         ("<annotation>", '<!DOCTYPE a [<!ENTITY b "c">]><annotation>', "unreadable_labels"),
         ("<width>64</width>", f"<width>{'9' * 400}</width>", None),  # no size at all: that of the picture is taken
+        (">bad.png<", f">{'9' * 400}.png<", None),
         (">bad.png<", ">nowhere.png<", None),  # found by the label file's own name
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -219,8 +220,9 @@ class PictureFinder:
         inner = PurePosixPath(name.replace("\\", "/"))
         for base in (beside, self._folder, *(self._folder / part for part in ("images", "data", "JPEGImages"))):
             path = Path(os.path.normpath(base / inner))
-            if path.is_relative_to(self._folder) and path.is_file():
-                return path
+            with contextlib.suppress(OSError, ValueError):  # a name that is too long, or holds a NUL
+                if path.is_relative_to(self._folder) and path.is_file():
+                    return path
         alike = self._by_name.get(inner.name) or []
         return alike[0] if len(alike) == 1 else None
 
