@@ -73,9 +73,18 @@ def evaluate_counts_command(truth: Path, run: Path, as_json: bool, by_condition:
     metavar="NAME=FILE",
     help="JSON of weights trained without the source NAME: put beside these figures. May be given again.",
 )
+@click.option(
+    "--fiftyone", "in_fiftyone", is_flag=True, help="Also make a FiftyOne data set of it: matches, false alarms, misses."
+)
 @guarded
 def evaluate_detect_command(
-    data: Path, json_file: Path | None, out: Path | None, score: float | None, without: tuple[str, ...], **given: Any
+    data: Path,
+    json_file: Path | None,
+    out: Path | None,
+    score: float | None,
+    without: tuple[str, ...],
+    in_fiftyone: bool,
+    **given: Any,
 ) -> None:
     """Measure a detector on the labelled pictures of a built set.
 
@@ -95,6 +104,10 @@ def evaluate_detect_command(
         check_folder(out)
     if json_file:
         check_file(json_file)
+    if in_fiftyone:
+        from vision.review.database import import_fiftyone  # noqa: PLC0415
+
+        fo = import_fiftyone()  # says what is missing before the work, not after it
     with _progress() as watch:
         evaluation = evaluate_detector(request, watch=watch)
     if out:
@@ -104,6 +117,15 @@ def evaluate_detect_command(
     show_evaluation(evaluation.document)
     if out:
         click.echo(f"page: {out / 'index.html'}")
+    if in_fiftyone:
+        from vision.review.evaluation import evaluation_name, load_evaluation  # noqa: PLC0415
+
+        weights = str(evaluation.document["weights"]["name"])
+        about = f"{weights} on {data} ({request.split})"
+        name = evaluation_name(evaluation.truth.root, f"{weights} {request.split}")
+        point = request.operating_score
+        load_evaluation(fo, evaluation.truth.root, evaluation.scored, name=name, min_score=point, about=about)
+        click.echo(f"FiftyOne data set: {name}; look at it with: flatcar review --evaluation {name}")
     sys.exit(1 if unreadable(evaluation.document) else 0)
 
 

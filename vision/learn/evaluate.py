@@ -118,12 +118,14 @@ class Evaluation:
         truth: The pictures that could be read.
         worst: The worst pictures, for drawing.
         civil: Folders of civil material, for drawing.
+        scored: Every picture's objects against its truth.
     """
 
     document: dict[str, Any]
     truth: Truth
     worst: Sequence[WorstPicture]
     civil: Sequence[Civil] = ()
+    scored: Sequence[Scored] = ()
 
     def json(self) -> str:
         """The document as text."""
@@ -181,7 +183,7 @@ def evaluate_detector(request: Request, *, watch: Watch | None = None, detector:
     }
     document["without"] = without_rows(request.without, document)
     document["compare"] = _compare(request, second, other, matched, tree) if second and other else None
-    return Evaluation(_plain(document), found.truth, worst, civil)
+    return Evaluation(_plain(document), found.truth, worst, civil, scored)
 
 
 def _detector(request: Request, weights: str) -> Detector:

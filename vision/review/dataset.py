@@ -297,11 +297,18 @@ def _detection(fo: Any, box: Seen, picture: Picture, counted: Counted | None) ->
 # ---- How it looks in the App ------------------------------------------------------------------------------------------------
 
 
+def colours() -> list[dict[str, str]]:
+    """The colour of each class, as FiftyOne's colour scheme takes it."""
+    taxonomy = default_taxonomy()
+    names = dict.fromkeys((*taxonomy.parents, *taxonomy.leaves))
+    return [{"value": name, "color": taxonomy.colour(name)} for name in names]
+
+
 def _dress(fo: Any, dataset: Any) -> None:
     """Colours, sidebar, saved views and what in-App annotation offers."""
     taxonomy = default_taxonomy()
     classes = list(dict.fromkeys((*taxonomy.parents, *taxonomy.leaves)))
-    values = [{"value": name, "color": taxonomy.colour(name)} for name in classes]
+    values = colours()
     fields = [
         {"path": field, "colorByAttribute": "label", "valueColors": values, "fieldColor": None} for field in (FIELD, OTHERS)
     ]
