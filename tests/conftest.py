@@ -17,7 +17,7 @@ import pytest
 REQUIRED = frozenset(filter(None, os.environ.get("FLATCAR_REQUIRE", "").split(",")))
 WORDS = {
     "torch": r"torch|ultralytics",
-    "train": r"albumentations|imagehash|pycocotools",
+    "train": r"albumentations|imagehash|pycocotools|nncf",
     "gpu": r"CUDA",
     "browser": r"[Cc]hromium|browser|playwright",
     "review": r"[Ff]ifty[Oo]ne",

@@ -16,6 +16,9 @@
     files.torch = { path = "flatcar-n-v1.pt", sha256 = "...", bytes = 1, url = "https://..." }
 
 ``url`` is for a file that is not in the tree: it is fetched once into the user's cache folder.
+
+Weights of one's own have a registry of the same form, without ``default``, in the user's folder (`own_folder`); `load_registry`
+reads both. `vision.detect.own_weights` writes it.
 """
 
 from __future__ import annotations
@@ -28,7 +31,8 @@ import os
 import tempfile
 import tomllib
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,12 +44,15 @@ from vision.errors import WeightsError
 
 Kind = Literal["openvino", "onnx", "torch", "engine"]
 Backend = Literal["auto", "openvino", "ultralytics"]
-Role = Literal["openvino_xml", "openvino_bin", "torch", "onnx"]
+Role = Literal["openvino_xml", "openvino_bin", "torch", "onnx", "engine"]
 FileState = Literal["ok", "altered", "missing", "not fetched"]
 
 KINDS: dict[str, Kind] = {".xml": "openvino", ".onnx": "onnx", ".pt": "torch", ".engine": "engine"}
 """Kinds of weights by suffix."""
 
+REGISTRY_NAME = "registry.toml"
+
+_REINSTALL = "reinstall flatcar, or restore it with: git checkout -- weights"
 _TIMEOUT_S = 60.0
 _CHUNK_BYTES = 1 << 20
 
@@ -77,7 +84,7 @@ class ModelEntry(_Entry):
         classes: Names in the order of the model's classes.
         input_hw: Height and width of its input, pixels.
         metrics: Name to value, as measured in training.
-        files: ``openvino_xml``, ``openvino_bin``, ``torch``, ``onnx``; not all need be there.
+        files: ``openvino_xml``, ``openvino_bin``, ``torch``, ``onnx``, ``engine``; not all need be there.
     """
 
     description: str
@@ -89,8 +96,10 @@ class ModelEntry(_Entry):
     files: dict[Role, WeightFile] = Field(min_length=1)
 
 
-class _File(_Entry):
-    default: str
+class RegistryFile(_Entry):
+    """What a ``registry.toml`` holds."""
+
+    default: str = ""
     models: dict[str, ModelEntry]
 
 
@@ -143,11 +152,13 @@ class Registry:
         folder: Where the registry lies.
         default: The name that ``default`` stands for.
         models: Entries by name.
+        own: Names that the user added, and the folder of their files.
     """
 
     folder: Path
     default: str
     models: dict[str, ModelEntry]
+    own: Mapping[str, Path] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Known names, sorted."""
@@ -199,7 +210,7 @@ class Registry:
 
     def _where(self, name: str, file: WeightFile) -> Path:
         """Beside the registry, else in the cache if it can be fetched."""
-        path = self.folder / file.path
+        path = self.own.get(name, self.folder) / file.path
         return path if path.is_file() or file.url is None else cache_dir() / "weights" / name / Path(file.path).name
 
     def _present(self, name: str, file: WeightFile) -> Path:
@@ -207,7 +218,7 @@ class Registry:
         path = self._where(name, file)
         if not path.is_file():
             if file.url is None:
-                raise WeightsError(f"{path} is missing", hint="reinstall flatcar, or restore it with: git checkout -- weights")
+                raise WeightsError(f"{path} is missing", hint=_restore(name) if name in self.own else _REINSTALL)
             _fetch(file.url, path, file)
         found = sha256_of(path)
         if found != file.sha256:
@@ -219,23 +230,48 @@ class Registry:
 
 
 def load_registry(path: Path | None = None) -> Registry:
-    """The registry of the installed package or the checkout, or the one at ``path``.
+    """The registry at ``path`` alone; or that of the installed package or the checkout with the user's own beside it.
 
     Raises:
-        WeightsError: There is none, or it is malformed.
+        WeightsError: There is none, one is malformed, or both know the same name.
     """
-    found = path or _find()
+    found = path or shipped_registry()
+    content = read_registry(found)
+    if not content.default:
+        raise WeightsError(f"{found}: 'default' is not usable: it is missing")
+    shipped = Registry(found.parent, content.default, content.models)
+    mine = own_folder() / REGISTRY_NAME
+    if path is not None or not mine.is_file():
+        return shipped
+    own = read_registry(mine).models
+    if twice := sorted(own.keys() & content.models.keys()):
+        hint = f"remove yours: flatcar weights remove {twice[0]}"
+        raise WeightsError(f"{mine} has weights called {twice[0]!r}, and so has flatcar", hint=hint)
+    return replace(shipped, models={**content.models, **own}, own=dict.fromkeys(own, mine.parent))
+
+
+def read_registry(path: Path) -> RegistryFile:
+    """A registry file as written.
+
+    Raises:
+        WeightsError: It cannot be read, or is malformed.
+    """
     try:
-        content = _File.model_validate(tomllib.loads(found.read_text(encoding="utf-8")))
+        return RegistryFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise WeightsError(f"cannot read the weights registry {found}: {error.strerror}") from error
+        raise WeightsError(f"cannot read the weights registry {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{found} is not valid TOML: {error}") from error
+        raise WeightsError(f"{path} is not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise WeightsError(f"{found}: {where!r} is not usable: {first['msg']}") from error
-    return Registry(found.parent, content.default, content.models)
+        raise WeightsError(f"{path}: {where!r} is not usable: {first['msg']}") from error
+
+
+def own_folder() -> Path:
+    """Folder of the user's own weights, not made yet: ``FLATCAR_WEIGHTS_DIR`` if set, else in the user's cache."""
+    given = os.environ.get("FLATCAR_WEIGHTS_DIR")
+    return Path(given).expanduser() if given else cache_dir() / "own-weights"
 
 
 def resolve_path(path: Path) -> ResolvedWeights:
@@ -275,9 +311,18 @@ def sha256_of(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def _find() -> Path:
-    installed = Path(str(importlib.resources.files("vision"))) / "_data" / "weights" / "registry.toml"
-    checkout = Path(__file__).parents[2] / "weights" / "registry.toml"
+def _restore(name: str) -> str:
+    return f"add it again: flatcar weights remove {name}, then flatcar weights add"
+
+
+def shipped_registry() -> Path:
+    """The registry of the installed package, or of the checkout.
+
+    Raises:
+        WeightsError: There is none.
+    """
+    installed = Path(str(importlib.resources.files("vision"))) / "_data" / "weights" / REGISTRY_NAME
+    checkout = Path(__file__).parents[2] / "weights" / REGISTRY_NAME
     for path in (installed, checkout):
         if path.is_file():
             return path
@@ -299,6 +344,8 @@ def _roles(entry: ModelEntry, name: str, backend: Backend) -> tuple[Role, ...]:
         return ("onnx",)
     if backend == "auto" and "torch" in entry.files:
         return ("torch",)
+    if backend != "openvino" and "engine" in entry.files:
+        return ("engine",)
     raise WeightsError(f"{name} has no file for the backend {backend}", hint=f"it has: {', '.join(sorted(entry.files))}")
 
 
