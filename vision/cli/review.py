@@ -9,14 +9,14 @@ import click
 
 from vision.cli.common import RUN, complain, guarded
 from vision.cli.dataset import dataset
-from vision.errors import ReviewError, UsageError
+from vision.errors import InputError, ReviewError, UsageError
 
 if TYPE_CHECKING:
     from vision.review.apply import Applied
 
 
 @click.command()
-@RUN
+@click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option("--apply", "applying", is_flag=True, help="Take people's corrections into the run: counts, tables and page follow.")
 @click.option("--no-launch", is_flag=True, help="Only make the review set; do not open the App.")
 @click.option("--remote", is_flag=True, help="Serve the App for a browser on another machine.")
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 @click.option("--address", help="Address on which the App listens.  [default: this machine alone]")
 @click.option("--name", help="Name of the data set in FiftyOne.  [default: flatcar-RUN-hash]")
 @click.option("--who", help="With --apply: your name, for the table of verdicts.  [default: your user name]")
+@click.option("--evaluation", metavar="NAME", help="Instead of a run: open what evaluate detect --fiftyone made.")
 @click.option("--rebuild", is_flag=True, help="Make the review set anew; decisions that are not applied yet are lost.")
 @guarded
 def review(
-    run: Path,
+    run: Path | None,
     applying: bool,
     no_launch: bool,
     remote: bool,
@@ -35,6 +36,7 @@ def review(
     address: str | None,
     name: str | None,
     who: str | None,
+    evaluation: str | None,
     rebuild: bool,
 ) -> None:
     """Look at a run in FiftyOne, correct it, and take the corrections back.
@@ -49,6 +51,14 @@ def review(
 
     if applying and (rebuild or remote):
         raise UsageError("--apply goes with neither --rebuild nor --remote", hint="call flatcar review twice")
+    if (run is None) == (evaluation is None):
+        raise UsageError("give a run, or --evaluation NAME", hint="see flatcar review --help")
+    if run is None:
+        fo = import_fiftyone()
+        if not fo.dataset_exists(evaluation):
+            raise InputError(f"there is no evaluation {evaluation}", hint="make it with: flatcar evaluate detect --fiftyone")
+        show(fo, fo.load_dataset(evaluation), port=port, address=address, remote=remote, said=click.echo)
+        return
     RunFolder.open(run).close()  # before FiftyOne, which takes seconds to load
     fo = import_fiftyone()
     if applying:

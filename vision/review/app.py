@@ -50,7 +50,10 @@ def show(
     """
     port = port or fo.config.default_app_port or DEFAULT_PORT
     check_port(port, address)
-    spaces = fo.Space(children=[fo.Panel(type="Samples", pinned=True), fo.Panel(type=PANEL)], orientation="horizontal")
+    panels = [fo.Panel(type="Samples", pinned=True)]
+    if dataset.info.get("flatcar"):
+        panels.append(fo.Panel(type=PANEL))
+    spaces = fo.Space(children=panels, orientation="horizontal")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop: close the App and its server too
     session = fo.launch_app(dataset, port=port, address=address, remote=remote, spaces=spaces, auto=False)
