@@ -289,16 +289,16 @@ def without_entry(text: str, name: str) -> str:
     """A registry's text without the tables of one model."""
     heads = (f"[models.{_key(name)}]", f"[models.{_key(name)}.")
     kept, inside = [], False
-    for line in text.splitlines(keepends=True):
+    for line in text.split("\n"):  # not splitlines: a string may hold what that takes for the end of a line
         if line.startswith("["):
             inside = line.startswith(heads)
         if not inside:
             kept.append(line)
-    return "".join(kept).rstrip("\n") + "\n"
+    return "\n".join(kept).rstrip("\n") + "\n"
 
 
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key, ensure_ascii=False)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
 
 
 def _value(value: Any) -> str:
@@ -308,8 +308,13 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_value(v) for v in value) + "]"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        return _quoted(value)
     return json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: JSON's, which leaves one control character as it is."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def model_card(name: str, entry: ModelEntry) -> str:
