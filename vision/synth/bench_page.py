@@ -136,7 +136,8 @@ def markdown(results: Results, *, command: str) -> str:
     clips, trains = len(results.rows), results.scores(results.rows, main).trains
     parts = [
         f"    {' '.join(shlex.quote(word) for word in command.split())}",
-        f"{trains} trains in {clips} clips. 95 % bootstrap intervals over trains in brackets.",
+        f"{trains} trains in {clips} clips. In brackets 95 % bootstrap intervals over trains; where all trains of a row came out alike "
+        "there is nothing to draw, and they are a point.",
         f"### By condition, {looking_text(main)}",
         _condition_table(results, main),
         "\n".join(f"- {line}" for line in _civil(results) if line) or "No train without vehicles was among them.",
@@ -155,8 +156,10 @@ _HEAD = (
 
 
 def _figures(s: Scores) -> str:
-    low, high = s.bounds.get("exact", (s.exact or 0.0, s.exact or 0.0))
-    exact = "-" if s.exact is None else f"{_share(s.exact)} [{100 * low:.0f}, {100 * high:.0f}]"
+    exact = _share(s.exact)
+    if "exact" in s.bounds:
+        low, high = s.bounds["exact"]
+        exact += f" [{100 * low:.0f}, {100 * high:.0f}]"
     trains = f"{s.found}, {s.merged}, {s.split}, {s.invented}"
     return (
         f"{exact} | {_share(s.within_one)} | {_plain(s.mae, 2)} | {_plain(s.misses_per_100)}, {_plain(s.doubles_per_100)} "
