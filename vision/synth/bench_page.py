@@ -136,8 +136,8 @@ def markdown(results: Results, *, command: str) -> str:
     clips, trains = len(results.rows), results.scores(results.rows, main).trains
     parts = [
         f"    {' '.join(shlex.quote(word) for word in command.split())}",
-        f"{trains} trains in {clips} clips. In brackets 95 % bootstrap intervals over trains; where all trains of a row came out alike "
-        "there is nothing to draw, and they are a point.",
+        f"{trains} trains in {clips} clips. In brackets 95 % bootstrap intervals over trains; where all trains of a row came out "
+        "alike there is nothing to draw, and they are a point.",
         f"### By condition, {looking_text(main)}",
         _condition_table(results, main),
         "\n".join(f"- {line}" for line in _civil(results) if line) or "No train without vehicles was among them.",
