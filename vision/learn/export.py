@@ -18,6 +18,7 @@ import json
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -330,7 +331,9 @@ def _converted(weights: Path, copy: Path, kind: str, input_hw: tuple[int, int]) 
     if kind == "engine":
         options |= {"device": 0}
     try:
-        return Path(import_ultralytics().YOLO(str(copy)).export(**options))
+        with warnings.catch_warnings():  # PyTorch's advice on tracing is for Ultralytics
+            warnings.simplefilter("ignore")
+            return Path(import_ultralytics().YOLO(str(copy)).export(**options))
     except ImportError as error:
         raise DependencyError(f"{kind} needs a package that is not installed: {error}", hint=_INSTALL) from error
 
