@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -105,7 +107,8 @@ def make_trainer(recipe: Recipe, report: Report, *, trained_s: float = 0.0) -> t
             return model.to(memory_format=torch.channels_last)
 
         def build_dataset(self, img_path: str, mode: str = "train", batch: int | None = None) -> Any:
-            dataset = super().build_dataset(img_path, mode, batch)
+            with contextlib.redirect_stdout(io.StringIO()):  # a bar for each folder of pictures that is read
+                dataset = super().build_dataset(img_path, mode, batch)
             if mode == "train":
                 crop_to(dataset.transforms, recipe.input_hw, recipe.zoom)
             return dataset
