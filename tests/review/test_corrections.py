@@ -67,7 +67,7 @@ CASES = {
         [("merge", ["tank", "bmp"], ["tank"]), ("reject", ["btr"], [])],
     ),
     "two merges": (
-        train({1: label(1, "merge:1", "is:bmp"), 2: label(2, "merge:1"), 3: label(3, "merge:2"), 4: label(4, "merge:2", "is:bmp")}),
+        train({n: label(n, tag, "is:bmp") for n, tag in ((1, "merge:1"), (2, "merge:1"), (3, "merge:2"), (4, "merge:2"))}),
         [("merge", ["tank", "btr"], ["bmp"]), ("merge", ["bmp", "truck"], ["bmp"])],
     ),
     "split": (train({1: label(1, "split")}), [("split", ["tank"], ["tank", "tank"])]),

@@ -262,3 +262,57 @@ def test_a_verdict_on_a_vehicle_that_a_recount_lost(fo: Any, run_dir: Path) -> N
     assert outcome.state == "restored"
     assert gone["class_name"] in outcome.sentence
     assert len(read_verdicts(RunFolder.open(run_dir))) == 1
+
+
+def test_brain_finds_what_is_nearly_the_same(fo: Any, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from vision.review.export import _small, near_by_brain
+
+    noise = np.random.default_rng(3).integers(0, 255, (4, 18, 32), np.uint8)
+    noise[1] = np.clip(noise[0].astype(int) + 3, 0, 255).astype(np.uint8)
+    paths = [tmp_path / f"{i}.png" for i in range(4)]
+    pictures = [cv2.resize(picture, (320, 180), interpolation=cv2.INTER_CUBIC) for picture in noise]
+    for path, picture in zip(paths, pictures, strict=True):
+        cv2.imwrite(str(path), picture)
+    before = fo.list_datasets()
+    near = near_by_brain(fo, paths, [_small(np.asarray(picture, np.uint8)) for picture in pictures])
+    assert near == [{1}, {0}, set(), set()]
+    assert fo.list_datasets() == before
+
+
+def test_an_evaluation_with_its_matches(fo: Any, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from vision.learn.evaluation.operating import Scored, SeenObject, TrueBox
+    from vision.review.evaluation import KEY, VIEWS, load_evaluation
+
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((100, 200, 3), np.uint8))
+    row = {"file_name": "a.png", "width": 200, "height": 100, "source": "mine", "view": "ground"}
+    truth = (
+        TrueBox((10, 10, 50, 50), "btr", "medium"),
+        TrueBox((60, 10, 100, 50), "tank", "medium"),
+        TrueBox((150, 10, 190, 50), "truck", "medium"),
+    )
+    seen = (
+        SeenObject((10, 10, 50, 50), "btr", 0.9, 0.9, 0),
+        SeenObject((61, 10, 101, 50), "bmp", 0.8, 0.8, 1),
+        SeenObject((105, 60, 145, 95), "sam", 0.7, 0.7, None),
+        SeenObject((150, 10, 190, 50), "truck", 0.1, 0.1, 2),
+    )
+    dataset = load_evaluation(fo, tmp_path, [Scored(row, truth, seen)], name="evaluation", min_score=0.3, about="a test")
+    shown = {name: dataset.load_saved_view(name) for name, _ in VIEWS}
+    assert shown["matches"].values("predictions.detections.label") == [["btr", "bmp"]]
+    assert shown["wrong class"].values("predictions.detections.label") == [["bmp"]]
+    assert shown["false positives"].values("predictions.detections.label") == [["sam"]]
+    assert shown["false negatives"].values("truth.detections.label") == [["truck"]]
+    assert dataset.has_evaluation(KEY)
+    again = load_evaluation(fo, tmp_path, [Scored(row, truth, seen)], name="evaluation", min_score=0.05)
+    assert not len(again.load_saved_view("false negatives"))
+    fo.Dataset("taken")
+    with pytest.raises(InputError, match="already there"):
+        load_evaluation(fo, tmp_path, [Scored(row, truth, seen)], name="taken", min_score=0.3)
+    with pytest.raises(InputError, match="no picture"):
+        load_evaluation(fo, tmp_path, [], name="empty", min_score=0.3)

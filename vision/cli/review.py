@@ -9,7 +9,7 @@ import click
 
 from vision.cli.common import RUN, complain, guarded
 from vision.cli.dataset import dataset
-from vision.errors import InputError, ReviewError, UsageError
+from vision.errors import DependencyError, InputError, ReviewError, UsageError
 
 if TYPE_CHECKING:
     from vision.review.apply import Applied
@@ -102,15 +102,25 @@ def _tell(applied: Applied) -> None:
 @click.option("--out", "-o", type=click.Path(path_type=Path), required=True, help="Folder for pictures, labels and their groups.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many frames, the hardest first.")
 @click.option("--keep-similar", is_flag=True, help="Keep frames that show nearly the same as a harder one.")
+@click.option("--no-brain", is_flag=True, help="Find near-duplicates by picture hash, also where FiftyOne Brain is installed.")
 @guarded
-def dataset_add(run: Path, verified: bool, out: Path, limit: int | None, keep_similar: bool) -> None:
+def dataset_add(run: Path, verified: bool, out: Path, limit: int | None, keep_similar: bool, no_brain: bool) -> None:
     """Turn a reviewed run into labelled pictures to learn from.
 
     Boxes on which nobody decided are painted over. Give the folder to `flatcar dataset build` as a source.
     """
+    from vision.review.database import fiftyone_there, import_fiftyone  # noqa: PLC0415
     from vision.review.export import export_verified  # noqa: PLC0415
+    from vision.run.store import RunFolder  # noqa: PLC0415
 
-    made = export_verified(run, out, limit=limit, keep_similar=keep_similar)
+    RunFolder.open(run).close()
+    fo = None
+    if fiftyone_there() and not no_brain and not keep_similar:
+        try:
+            fo = import_fiftyone()
+        except DependencyError as error:
+            complain(f"near-duplicates are found by picture hash, not by FiftyOne Brain: {error.message}")
+    made = export_verified(run, out, limit=limit, keep_similar=keep_similar, fo=fo)
     for note in made.notes:
         complain(note)
     left = f"; {made.similar} left out as nearly the same" if made.similar else ""

@@ -32,6 +32,7 @@ JPEG_QUALITY = 92
 _GREY = 114  # the trainer's own padding colour: it has seen that it means "nothing"
 _HASH_SIDE = 16
 _SAME_BITS = 12  # of 240: two frames that differ by less show nearly the same
+_SAME_DISTANCE = 0.1  # Brain: euclidean distance of brightness patterns of unit length
 _COVERED = 0.5
 
 
@@ -46,7 +47,9 @@ class Exported:
     notes: tuple[str, ...]
 
 
-def export_verified(run_dir: Path, out: Path, *, limit: int | None = None, keep_similar: bool = False) -> Exported:
+def export_verified(
+    run_dir: Path, out: Path, *, limit: int | None = None, keep_similar: bool = False, fo: Any | None = None
+) -> Exported:
     """Write the reviewed frames of a run as a labelled set, the hardest first in its list.
 
     Under ``out``: ``images/<video>/*.jpg``, ``labels/<video>/*.txt`` (YOLO), ``data.yaml`` (class names), ``groups.tsv`` (what
@@ -58,6 +61,7 @@ def export_verified(run_dir: Path, out: Path, *, limit: int | None = None, keep_
         out: A folder that does not exist or is empty; it appears whole or not at all.
         limit: At most so many frames, the hardest.
         keep_similar: Keep near-duplicates of harder frames.
+        fo: FiftyOne: its Brain then finds the near-duplicates; None takes a hash of each picture.
 
     Raises:
         InputError: The run has no reviewed frames.
@@ -71,7 +75,7 @@ def export_verified(run_dir: Path, out: Path, *, limit: int | None = None, keep_
         raise InputError(f"no frame of {run_dir} was reviewed", hint=hint)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} is there already", hint="give an empty or new folder as --out")
-    chosen = frames if keep_similar else _dissimilar(run, frames)
+    chosen = frames if keep_similar else _dissimilar(run, frames, fo)
     similar = len(frames) - len(chosen)
     chosen = chosen[:limit] if limit else chosen
     try:
@@ -109,26 +113,61 @@ def _leaf(name: str) -> str | None:
 # ---- Near-duplicates -----------------------------------------------------------------------------------------------------------
 
 
-def _dissimilar(run: RunFolder, frames: Sequence[StoredFrame]) -> list[StoredFrame]:
+def _dissimilar(run: RunFolder, frames: Sequence[StoredFrame], fo: Any | None) -> list[StoredFrame]:
     """The frames without those that show nearly the same as a harder one; in the order given, the hardest first."""
-    kept: list[StoredFrame] = []
-    hashes: list[NDArray[np.bool_]] = []
-    for frame in frames:
-        picture = cv2.imread(str(run.path / frame.picture), cv2.IMREAD_GRAYSCALE)
-        if picture is None:
-            continue
-        bits = _difference_hash(np.asarray(picture, np.uint8))
-        near = [i for i, other in enumerate(hashes) if int(np.count_nonzero(bits != other)) <= _SAME_BITS]
-        if not any(_same_boxes(frame, kept[i]) for i in near):
-            kept.append(frame)
-            hashes.append(bits)
-    return kept
+    pictures = [cv2.imread(str(run.path / frame.picture), cv2.IMREAD_GRAYSCALE) for frame in frames]
+    small = [np.zeros((_HASH_SIDE, _HASH_SIDE), np.float32) if p is None else _small(np.asarray(p, np.uint8)) for p in pictures]
+    near = _near_by_hash(small) if fo is None else near_by_brain(fo, [run.path / f.picture for f in frames], small)
+    kept: list[int] = []
+    for i, frame in enumerate(frames):
+        if not any(j in near[i] and _same_boxes(frame, frames[j]) for j in kept):
+            kept.append(i)
+    return [frames[i] for i in kept]
 
 
-def _difference_hash(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether each of 16 x 15 spots is brighter than the one to its left."""
-    small = cv2.resize(grey, (_HASH_SIDE, _HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
-    return np.asarray(np.diff(small, axis=1) > 0).ravel()
+def _small(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(grey, (_HASH_SIDE, _HASH_SIDE), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _near_by_hash(small: Sequence[NDArray[np.float32]]) -> list[set[int]]:
+    """For each picture the others that look nearly the same, by their difference hashes."""
+    bits = np.array([np.diff(picture, axis=1).ravel() > 0 for picture in small])
+    return [
+        set(np.flatnonzero(np.count_nonzero(bits != mine, axis=1) <= _SAME_BITS).tolist()) - {i} for i, mine in enumerate(bits)
+    ]
+
+
+def near_by_brain(fo: Any, paths: Sequence[Path], small: Sequence[NDArray[np.float32]]) -> list[set[int]]:
+    """The same by FiftyOne Brain, on the pictures' brightness as its embedding.
+
+    Args:
+        fo: FiftyOne.
+        paths: The pictures.
+        small: Each shrunk to a few pixels, all of one size.
+    """
+    import fiftyone.brain as fob  # noqa: PLC0415
+
+    if len(paths) < 2:
+        return [set() for _ in paths]
+    flat = np.array([(picture - picture.mean()).ravel() for picture in small])
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    dataset = fo.Dataset()
+    try:
+        ids = dataset.add_samples([fo.Sample(filepath=str(path.resolve())) for path in paths], progress=False)
+        number = {sample_id: i for i, sample_id in enumerate(ids)}
+        index = fob.compute_near_duplicates(dataset, embeddings=flat, threshold=_SAME_DISTANCE, progress=False)
+        near: list[set[int]] = [set() for _ in paths]
+        for sample_id, others in index.neighbors_map.items():
+            for other_id, _ in others:
+                near[number[sample_id]].add(number[other_id])
+                near[number[other_id]].add(number[sample_id])
+        # All that are near one picture are near each other for our purpose: the boxes decide.
+        for group in [{i, *others} for i, others in enumerate(near) if others]:
+            for i in group:
+                near[i] |= group - {i}
+        return near
+    finally:
+        dataset.delete()
 
 
 def _same_boxes(a: StoredFrame, b: StoredFrame) -> bool:
