@@ -124,7 +124,7 @@ def _look_and_click(page: Any, vehicles: list[dict[str, Any]], run_dir: Path) ->
     before = grid.screenshot()
     assert _coloured(before), "the boxes are drawn on the strip"
     rows.nth(REJECTED - 1).click()
-    page.get_by_text("1 decisions wait").wait_for()
+    page.get_by_text("1 decision waits").wait_for()
     page.wait_for_timeout(5000)
     if SCREENSHOT:
         page.screenshot(path=SCREENSHOT)

@@ -379,8 +379,6 @@ def _dress(fo: Any, dataset: Any) -> None:
 
 def _annotatable(dataset: Any, classes: list[str]) -> None:
     """In-App annotation: boxes of vehicles may be drawn, moved and removed, their class chosen from the taxonomy."""
-    if not hasattr(dataset, "set_label_schemas"):
-        return  # an older FiftyOne: tags and the panel do the same
     schema = {"type": "detections", "component": "dropdown", "classes": classes, "attributes": []}
     dataset.set_label_schemas({FIELD: schema})
     dataset.active_label_schemas = [FIELD]

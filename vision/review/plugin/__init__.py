@@ -142,12 +142,13 @@ class TrainPanel(foo.Panel):  # type: ignore[misc]
         open_ = sum(bool(line.tags) or not line.number for line in lines)
         ends = "head and tail seen" if sample.head_seen and sample.tail_seen else "seen in part"
         bounds = "" if sample.low == sample.high else f" ({sample.low} to {sample.high})"
+        waits = "1 decision waits" if open_ == 1 else f"{open_} decisions wait"
         head = panel.h_stack("head", gap=2, align_y="center")
         head.btn("previous", label="previous train", on_click=self.previous_train, variant="outlined", disabled=len(trains) < 2)
         head.btn("next", label="next train", on_click=self.next_train, variant="outlined", disabled=len(trains) < 2)
         panel.md(
-            f"**Train {sample.train_id}** ({place} of {len(trains)}), {sample.video}, from {sample.start_s:.1f} s: "
-            f"**{sample.count}{bounds}** vehicles, {ends}. {open_} decisions wait for `flatcar review RUN --apply`.",
+            f"**Train {sample.train_id}** ({place} of {len(trains)}), {Path(sample.video).name}, from {sample.start_s:.1f} s: "
+            f"**{sample.count}{bounds}** vehicles, {ends}. {waits} for `flatcar review RUN --apply`.",
             name="about",
         )
         if ctx.panel.state.said:
