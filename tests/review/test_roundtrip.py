@@ -304,7 +304,7 @@ def test_an_evaluation_with_its_matches(fo: Any, tmp_path: Path) -> None:
     )
     dataset = load_evaluation(fo, tmp_path, [Scored(row, truth, seen)], name="evaluation", min_score=0.3, about="a test")
     shown = {name: dataset.load_saved_view(name) for name, _ in VIEWS}
-    assert shown["matches"].values("predictions.detections.label") == [["btr", "bmp"]]
+    assert shown["matches"].values("predictions.detections.label") == [["btr"]]
     assert shown["wrong class"].values("predictions.detections.label") == [["bmp"]]
     assert shown["false positives"].values("predictions.detections.label") == [["sam"]]
     assert shown["false negatives"].values("truth.detections.label") == [["truck"]]

@@ -32,6 +32,9 @@ from vision.types import Train, Vehicle, VideoResult
 _PROJECTED = frozenset({"added"})
 """A vehicle that a person drew on the strip is labelled on the frames at its place; others only where a box showed them."""
 
+_REMADE = frozenset({"merged", "split"})
+"""No box of the machine fits such a vehicle: its whole place is left out of what is learned."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -386,13 +389,13 @@ def _boxes_of(frame: _Frame, train: Train, rejected: Sequence[Place]) -> tuple[t
         if near is None or abs(columns[near.index] - middle_px) > near.width_px / 2:
             continue  # rejected: background, and to be learned as such
         # A box around one of two halves, or around both, says nothing of either.
-        decided = bool(near.verdict) and near.verdict not in {"merged", "split"}
+        decided = bool(near.verdict) and near.verdict not in _REMADE
         boxes.append(StoredBox(near.class_name, _rounded(xyxy_px), decided))
         shown.add(near.index)
     for vehicle in train.vehicles:
         half_px = vehicle.width_px / 2
         left, right = columns[vehicle.index] - half_px, columns[vehicle.index] + half_px
-        if vehicle.index in shown or right <= 0 or left >= frame.width_px:
+        if right <= 0 or left >= frame.width_px or (vehicle.index in shown and vehicle.verdict not in _REMADE):
             continue
         inside = left >= 0 and right <= frame.width_px
         box = (max(left, 0.0), vehicle.xyxy_px[1], min(right, float(frame.width_px)), vehicle.xyxy_px[3])

@@ -18,7 +18,7 @@ TRUTH, PREDICTIONS, KEY = "truth", "predictions", "eval"
 IOU = 0.5
 
 VIEWS = (
-    ("matches", "objects that belong to a box of the truth"),
+    ("matches", "objects on a box of the truth, by the right name"),
     ("false positives", "objects where the truth has none"),
     ("false negatives", "boxes of the truth that were missed"),
     ("wrong class", "objects on a box of the truth, by another name"),
@@ -104,29 +104,13 @@ def _detection(fo: Any, xyxy_px: Sequence[float], size: tuple[float, float], nam
 
 def _views(fo: Any, dataset: Any) -> None:
     field = fo.ViewField
-    matched = dataset.filter_labels(PREDICTIONS, field(KEY) == "tp")
+    alone = field(f"{KEY}_id") == ""  # FiftyOne pairs what overlaps whatever its class, and counts another class as wrong twice
+    certain = field(f"{PREDICTIONS}.detections.confidence").max()
     made = {
-        "matches": matched,
-        "false positives": dataset.filter_labels(PREDICTIONS, field(KEY) == "fp").sort_by(
-            field(f"{PREDICTIONS}.detections.confidence").max(), reverse=True
-        ),
-        "false negatives": dataset.filter_labels(TRUTH, field(KEY) == "fn"),
-        "wrong class": dataset.match_labels(ids=_confused(dataset), fields=PREDICTIONS).select_labels(
-            ids=_confused(dataset), fields=PREDICTIONS
-        ),
+        "matches": dataset.filter_labels(PREDICTIONS, field(KEY) == "tp"),
+        "false positives": dataset.filter_labels(PREDICTIONS, (field(KEY) == "fp") & alone).sort_by(certain, reverse=True),
+        "false negatives": dataset.filter_labels(TRUTH, (field(KEY) == "fn") & alone),
+        "wrong class": dataset.filter_labels(PREDICTIONS, (field(KEY) == "fp") & ~alone),
     }
     for name, about in VIEWS:
         dataset.save_view(name, made[name], description=about, overwrite=True)
-
-
-def _confused(dataset: Any) -> list[str]:
-    """Ids of objects on a box of the truth that has another class."""
-    truth: dict[str, str] = {}
-    for ids, labels in zip(*(dataset.values(f"{TRUTH}.detections.{part}") for part in ("id", "label")), strict=True):
-        truth.update(zip(ids or (), labels or (), strict=True))
-    found: list[str] = []
-    parts = ("id", "label", f"{KEY}_id")
-    for ids, labels, others in zip(*(dataset.values(f"{PREDICTIONS}.detections.{part}") for part in parts), strict=True):
-        seen = zip(ids or (), labels or (), others or (), strict=True)
-        found += [i for i, label, other in seen if truth.get(other, label) != label]
-    return found
