@@ -83,7 +83,7 @@ def test_altered_own_weights_are_refused(model: Path, own: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("flatcar-n-v1", "there are weights called 'flatcar-n-v1' already"),
+        ("flatcar-n-v2", "there are weights called 'flatcar-n-v2' already"),
         ("mine", "there are weights called 'mine' already"),
         ("default", "cannot be called 'default'"),
         ("../x", "cannot be called"),
@@ -101,11 +101,11 @@ def test_a_name_that_flatcar_has_by_now(model: Path, own: Path) -> None:
     """An update may bring weights of a name that a user has given already: neither is taken in silence."""
     add_weights(model, "mine", About())
     path = own / "registry.toml"
-    path.write_text(path.read_text(encoding="utf-8").replace("models.mine", "models.flatcar-n-v1"), encoding="utf-8")
-    with pytest.raises(WeightsError, match="remove yours: flatcar weights remove flatcar-n-v1"):
+    path.write_text(path.read_text(encoding="utf-8").replace("models.mine", "models.flatcar-n-v2"), encoding="utf-8")
+    with pytest.raises(WeightsError, match="remove yours: flatcar weights remove flatcar-n-v2"):
         load_registry()
-    remove_weights("flatcar-n-v1")
-    assert load_registry().get("flatcar-n-v1").input_hw == (384, 640)
+    remove_weights("flatcar-n-v2")
+    assert load_registry().get("flatcar-n-v2").input_hw == (384, 640)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_what_is_not_added(model: Path, own: Path, spoil: Any, complaint: str) -
     assert not own.exists() or not any(own.iterdir())
 
 
-@pytest.mark.parametrize(("name", "complaint"), [("flatcar-n-v1", "belongs to flatcar"), ("other", "no weights of your own")])
+@pytest.mark.parametrize(("name", "complaint"), [("flatcar-n-v2", "belongs to flatcar"), ("other", "no weights of your own")])
 def test_what_is_not_removed(model: Path, name: str, complaint: str) -> None:
     add_weights(model, "mine", About())
     with pytest.raises(WeightsError, match=complaint):

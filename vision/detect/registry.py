@@ -2,18 +2,18 @@
 
 ``registry.toml`` lies beside the weights: ``vision/_data/weights`` in the installed package, ``weights`` in a checkout.
 
-    default = "flatcar-n-v1"
+    default = "flatcar-n-v2"
 
-    [models.flatcar-n-v1]
+    [models.flatcar-n-v2]
     description = "..."
     classes = ["tank", "bmp"]
     input_hw = [384, 640]
     licence = "AGPL-3.0-or-later"
     training_data = "..."
     metrics = { map50 = 0.8 }
-    files.openvino_xml = { path = "flatcar-n-v1_openvino/flatcar-n-v1.xml", sha256 = "...", bytes = 1 }
-    files.openvino_bin = { path = "flatcar-n-v1_openvino/flatcar-n-v1.bin", sha256 = "...", bytes = 1 }
-    files.torch = { path = "flatcar-n-v1.pt", sha256 = "...", bytes = 1, url = "https://..." }
+    files.openvino_xml = { path = "flatcar-n-v2_openvino/flatcar-n-v2.xml", sha256 = "...", bytes = 1 }
+    files.openvino_bin = { path = "flatcar-n-v2_openvino/flatcar-n-v2.bin", sha256 = "...", bytes = 1 }
+    files.torch = { path = "flatcar-n-v2.pt", sha256 = "...", bytes = 1, url = "https://..." }
 
 ``url`` is for a file that is not in the tree: it is fetched once into the user's cache folder.
 
@@ -129,7 +129,7 @@ class VerifiedFile:
     """A row of ``flatcar weights verify``.
 
     Attributes:
-        model, role: Such as ``flatcar-n-v1``, ``torch``.
+        model, role: Such as ``flatcar-n-v2``, ``torch``.
         path: Where the file lies, or would.
         state: ``not fetched`` is no fault: it has a ``url`` and nobody needed it yet.
         expected_sha256: What the registry says.
