@@ -312,7 +312,7 @@ def test_altered_weights_are_refused(place: Path, monkeypatch: pytest.MonkeyPatc
     content = bytearray(altered.read_bytes())
     content[len(content) // 2] ^= 1
     altered.write_bytes(content)
-    monkeypatch.setattr(registry, "_find", lambda: copy / "registry.toml")
+    monkeypatch.setattr(registry, "shipped_registry", lambda: copy / "registry.toml")
     done = flatcar("scan", place / "ok.mp4", "--out", place / "run")
     assert (done.exit_code, done.stdout) == (2, "")
     said = one_line(done.stderr)

@@ -17,6 +17,7 @@ TABLE = {
     "OutputError": ("output", 2),
     "WeightsError": ("weights", 2),
     "DependencyError": ("dependency", 2),
+    "ReviewError": ("review", 2),
     "VideoError": ("video", 1),
     "UnreadableVideo": ("unreadable", 1),
     "NoVideoStream": ("no_video_stream", 1),

@@ -84,14 +84,14 @@ class ReviewError(UsageError):
     """What people decided in a review contradicts itself; nothing was applied.
 
     Args:
+        message: All of it in one line.
         problems: A sentence for each contradiction.
     """
 
     reason = "review"
 
-    def __init__(self, problems: tuple[str, ...], *, hint: str | None = None) -> None:
-        said = f"{len(problems)} corrections cannot be applied" if len(problems) > 1 else "a correction cannot be applied"
-        super().__init__(f"{said}: " + "; ".join(problems), hint=hint)
+    def __init__(self, message: str, *, hint: str | None = None, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, hint=hint)
         self.problems = problems
 
 

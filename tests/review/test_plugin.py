@@ -63,8 +63,8 @@ def test_the_panel(fo: Any, run_dir: Path) -> None:
     assert lines()[0].tags == ("confirm",), "one verdict takes the other's place"
     press("decide", label_id=ids[0], verdict="confirm")
     assert lines()[0].tags == (), "the same again takes it back"
-    press("choose_class", path=f"row_{ids[1]}.class_{ids[1]}", value="btr")
-    assert lines()[1].tags == ("is:btr",)
+    press("choose_class", path=f"row_{ids[1]}.class_{ids[1]}", value="mlrs")
+    assert lines()[1].tags == ("is:mlrs",)
     press("decide", label_id=ids[3], verdict="merge")
     assert lines()[3].tags == lines()[4].tags == ("merge:4",)
     press("decide", label_id=ids[5], verdict="reject")

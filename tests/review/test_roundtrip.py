@@ -91,8 +91,8 @@ def test_one_verdict_of_each_kind(fo: Any, run_dir: Path, tmp_path: Path) -> Non
     tag(dataset, "split", 6)
     sample = strip_of(dataset)
     third = next(d for d in sample[FIELD].detections if d.vehicle == 3)
-    third.label = "btr"
-    sample[FIELD].detections.append(fo.Detection(label="sp_gun", bounding_box=[0.85, 0.35, 0.04, 0.3]))
+    third.label = "mlrs"
+    sample[FIELD].detections.append(fo.Detection(label="towed_gun", bounding_box=[0.437, 0.35, 0.04, 0.3]))
     sample.save()
 
     before = digests(run_dir)
@@ -109,9 +109,9 @@ def test_one_verdict_of_each_kind(fo: Any, run_dir: Path, tmp_path: Path) -> Non
     assert row["reviewed"] == {"verdicts": 6, "machine_count": len(machine)}
     assert [v["verdict"] for v in vehicles].count("split") == 2
     assert {v["verdict"] for v in vehicles} >= {"confirmed", "reclassed", "merged", "split", "added", None}
-    assert [v["class"] for v in vehicles][:2] == [machine[0], "btr"]
+    assert [v["class"] for v in vehicles][:2] == [machine[0], "mlrs"]
     added = next(v for v in vehicles if v["verdict"] == "added")
-    assert (added["class"], added["parent"], (run_dir / added["crop"]).is_file()) == ("sp_gun", "artillery", True)
+    assert (added["class"], added["parent"], (run_dir / added["crop"]).is_file()) == ("towed_gun", "artillery", True)
     assert sum(c["count"] for c in row["vehicles"].values()) == len(vehicles) == expected
 
     import pyarrow.parquet as pq
@@ -120,7 +120,7 @@ def test_one_verdict_of_each_kind(fo: Any, run_dir: Path, tmp_path: Path) -> Non
     assert [r["verdict"] for r in pq.read_table(run_dir / "vehicles.parquet").to_pylist()] == [v["verdict"] for v in vehicles]
     with (run_dir / "trains.csv").open(encoding="utf-8", newline="") as file:
         cells = next(csv.DictReader(file))
-    assert (cells["total_count"], cells["reviewed_verdicts"], cells["sp_gun_count"]) == (str(expected), "6", "1")
+    assert (cells["total_count"], cells["reviewed_verdicts"], cells["towed_gun_count"]) == (str(expected), "6", "1")
     assert {r["state"] for r in pq.read_table(run_dir / "verdicts.parquet").to_pylist()} == {"applied"}
     log = [json.loads(line) for line in (run_dir / "verdicts.ndjson").read_text().splitlines()]
     assert {line["who"] for line in log} == {"ann"}
@@ -157,7 +157,7 @@ def _check_export(folder: Path, sha256: str) -> None:
             index, *numbers = line.split()
             learned.add(leaves[int(index)])
             assert all(0 <= float(n) <= 1 for n in numbers)
-    assert {"btr", "sp_gun"} <= learned
+    assert {"mlrs", "towed_gun"} <= learned
     data = DataSet.load(folder / "description.yaml")
     with data.reading() as reading:
         assert not reading.problems.errors

@@ -264,7 +264,11 @@ def strip_checkpoint(checkpoint: Path, out: Path, *, input_hw: tuple[int, int]) 
         parameter.requires_grad = False
     kept = {"epoch": -1, "model": model, "train_args": arguments, "version": content.get("version"), "license": LICENCE}
     out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(kept, out)
+    try:
+        torch.save(kept, out)
+    except RuntimeError as error:
+        # What PyTorch says when a file cannot be written depends on where it fell over.
+        raise OSError(f"the checkpoint could not be written: {_first_line(error)}") from error
 
 
 def _detection_model(content: Any, checkpoint: Path) -> Any:

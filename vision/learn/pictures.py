@@ -125,7 +125,8 @@ def picture_head(path: Path) -> PictureHead:
         with _quiet_about_size(), Pillow.open(path) as image:
             width_px, height_px = image.size
             orientation = image.getexif().get(_ORIENTATION_TAG, UPRIGHT)
-    except UnidentifiedImageError as error:
+    except (UnidentifiedImageError, ImportError) as error:
+        # Ultralytics puts an opener of its own in Pillow's place, which asks for a missing library where a picture is none.
         raise InputError(f"cannot read the picture {path}: {_why_unreadable(path)}") from error
     except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
         raise InputError(f"cannot read the picture {path}: {_why_unreadable(path, error)}") from error
@@ -173,7 +174,7 @@ def check_whole(path: Path) -> None:
         with _quiet_about_size(), Pillow.open(path) as image:
             image.draft("L", (1, 1))  # a JPEG is read to its end, but only an eighth of it computed
             image.load()
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, ImportError, Pillow.DecompressionBombError) as error:
         why = "it is cut off" if "truncated" in str(error) else _why_unreadable(path, error)
         raise InputError(f"cannot read the picture {path}: {why}") from error
 

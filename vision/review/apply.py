@@ -150,7 +150,10 @@ def apply_review(fo: Any, run_dir: Path, *, name: str | None = None, who: str | 
         trains, frames = _read_back(dataset, state)
         found = corrections_of(trains)
         if found.problems:
-            raise ReviewError(tuple(found.problems), hint="nothing was applied; correct this in the App, then apply again")
+            several = len(found.problems) > 1
+            said = f"{len(found.problems)} corrections cannot be applied" if several else "a correction cannot be applied"
+            hint = "nothing was applied; correct this in the App, then apply again"
+            raise ReviewError(f"{said}: {'; '.join(found.problems)}", hint=hint, problems=tuple(found.problems))
         signed = _signed(found.verdicts, who or _user(), state["verdicts"])
         trial = apply_verdicts(before.machine, (*read_verdicts(run), *signed))
         labelled = _labelled(run, trial, frames, read_frames(run))
