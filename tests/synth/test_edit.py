@@ -29,7 +29,7 @@ def test_speed_maps_times_piece_by_piece(at_s: float, rate: float) -> None:
     assert set(scene_s) <= set(PLAIN[0])
     assert np.all(np.diff(scene_s) >= 0)
     assert np.all(np.abs(scene_s - expected) <= 1 / FPS + 1e-5)
-    assert pts_s[-1] == pytest.approx(at_s + (10.0 - at_s) / rate, abs=2 / FPS)
+    assert pts_s[-1] == pytest.approx(at_s + (10.0 - at_s) / rate, abs=2 / FPS + 1e-9)  # two frames, to the last bit
 
 
 @given(repeat=st.lists(st.booleans(), min_size=250, max_size=250))
