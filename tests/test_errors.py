@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vision import errors
-from vision.errors import FlatcarError
+from vision.errors import FlatcarError, first_line
 
 ALL = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, FlatcarError)]
 
@@ -52,3 +52,16 @@ def test_a_sentence_with_what_to_do(kind: type[FlatcarError], hint: str | None, 
 def test_what_breaks_one_video_is_no_reason_to_stop() -> None:
     for kind in ALL:
         assert not (issubclass(kind, errors.VideoError) and issubclass(kind, errors.UsageError))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("one"), "one"),
+        (ValueError("\n  one\ntwo"), "one"),
+        (ValueError(), "ValueError"),
+        (OSError("x" * 400), "x" * 300),
+    ],
+)
+def test_the_first_line_of_an_error(error: Exception, said: str) -> None:
+    assert first_line(error) == said

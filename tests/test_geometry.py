@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.geometry import Letterbox, area_px2, clip_boxes, interval_iou, iou_matrix
+from vision.geometry import Letterbox, area_px2, clip_boxes, interval_iou, iou, iou_matrix
 
 coordinate = st.floats(-500, 3000, width=32)
 box = st.tuples(coordinate, coordinate, st.floats(0, 1500, width=32), st.floats(0, 1500, width=32)).map(
@@ -102,3 +102,16 @@ def test_padding_leads_back_to_the_edge() -> None:
     fit = Letterbox.fit(width_px=640, height_px=192, into_width_px=640, into_height_px=384)
     assert (fit.scale, fit.pad_x_px, fit.pad_y_px) == (1.0, 0, 96)
     assert fit.to_picture(boxes((0, 0, 640, 384))).tolist() == [[0, 0, 640, 192]]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ((0, 0, 2, 2), (0, 0, 2, 2), 1.0),
+        ((0, 0, 2, 2), (1, 0, 3, 2), 1 / 3),
+        ((0, 0, 2, 2), (2, 0, 4, 2), 0.0),
+        ((0, 0, 0, 0), (0, 0, 0, 0), 0.0),
+    ],
+)
+def test_iou_of_two_boxes(a: tuple[float, ...], b: tuple[float, ...], expected: float) -> None:
+    assert iou(a, b) == pytest.approx(expected)

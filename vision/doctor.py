@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from vision.errors import first_line
+
 State = Literal["ok", "warn", "fail"]
 
 _LEAST_DISK_BYTES = 2 * 10**9
@@ -244,7 +246,7 @@ def _torch() -> Iterable[Check]:
     try:
         import torch  # noqa: PLC0415
     except Exception as error:  # noqa: BLE001, RUF100
-        yield Check("torch", "fail", f"it does not load: {_first_line(error)}", 'pip install --force-reinstall "flatcar[torch]"')
+        yield Check("torch", "fail", f"it does not load: {first_line(error)}", 'pip install --force-reinstall "flatcar[torch]"')
         return
     yield Check("torch", "ok", f"torch {torch.__version__}, ultralytics {_version('ultralytics')}")
     yield _torchvision()
@@ -267,7 +269,7 @@ def _torchvision() -> Check:
     except Exception as error:  # noqa: BLE001, RUF100
         pair = f"torch {_version('torch')}, torchvision {_version('torchvision')}"
         todo = "install a matching pair: pip install --force-reinstall torch torchvision"
-        return Check("torchvision", "fail", f"{pair} do not fit each other: {_first_line(error)}", todo)
+        return Check("torchvision", "fail", f"{pair} do not fit each other: {first_line(error)}", todo)
     return Check("torchvision", "ok", f"{_version('torchvision')}, fits torch")
 
 
@@ -287,7 +289,7 @@ def _albumentations() -> Iterable[Check]:
 
 def _fiftyone() -> Iterable[Check]:
     """FiftyOne is not imported: that would start its database."""
-    from vision.errors import DependencyError  # noqa: PLC0415
+    from vision.errors import DependencyError  # noqa: PLC0415, first_line
     from vision.review.database import cache_folder, find_mongod, mongod_version  # noqa: PLC0415
 
     version = _version("fiftyone")
@@ -331,11 +333,7 @@ def _database_at(uri: str) -> Check:
         client.close()
     except Exception as error:  # noqa: BLE001, RUF100
         todo = "start it, or unset FIFTYONE_DATABASE_URI to use the embedded one"
-        return Check(name, "warn", f"{shown} does not answer: {_first_line(error)}", todo)
+        return Check(name, "warn", f"{shown} does not answer: {first_line(error)}", todo)
     if tuple(int(part) for part in version.split(".")[:2]) < LEAST_VERSION:
         return Check(name, "warn", f"{shown} is MongoDB {version}, too old", "use MongoDB 6.0 or later")
     return Check(name, "ok", f"MongoDB {version} at {shown}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

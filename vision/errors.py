@@ -137,3 +137,13 @@ class TruthError(FlatcarError):
 
     reason = "truth"
     exit_code = 2
+
+
+def first_line(error: BaseException, *, longest: int = 300) -> str:
+    """What another library's error says, for a sentence of one line; its type where it says nothing.
+
+    Args:
+        error: Any error.
+        longest: Characters kept.
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:longest]

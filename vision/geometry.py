@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,11 @@ def iou_matrix(first_xyxy_px: Boxes, second_xyxy_px: Boxes) -> NDArray[np.float3
     intersection = size[..., 0] * size[..., 1]
     union = area_px2(first_xyxy_px)[:, None] + area_px2(second_xyxy_px)[None, :] - intersection
     return np.asarray(np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0), dtype=np.float32)
+
+
+def iou(a_xyxy: Sequence[float], b_xyxy: Sequence[float]) -> float:
+    """Intersection over union of two boxes, in [0, 1]."""
+    return float(iou_matrix(np.array([a_xyxy], np.float32), np.array([b_xyxy], np.float32))[0, 0])
 
 
 def clip_boxes(xyxy_px: Boxes, *, width_px: int, height_px: int) -> Boxes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -88,11 +89,10 @@ def build_command(
     import json  # noqa: PLC0415
 
     from vision.learn.build import build  # noqa: PLC0415
-    from vision.learn.problems import BadLabels  # noqa: PLC0415
 
     described_set = description_of(data, folders, mapped, polygons)
     described_set = described_set.changed(validation=validation, longest_side_px=longest_side_px)
-    try:
+    with _all_problems():
         built = build(
             described_set,
             pictures,
@@ -104,9 +104,6 @@ def build_command(
             seed=seed,
             track=_tracked,
         )
-    except BadLabels as error:
-        _complain_of(error.problems)
-        raise
     _complain_of(built.problems)
     if as_json:
         click.echo(json.dumps({"folder": str(out), "digest": built.digest, **built.to_dict()}, indent=2, ensure_ascii=False))
@@ -144,10 +141,9 @@ def split_command(
     import json  # noqa: PLC0415
 
     from vision.learn.divide import redivide  # noqa: PLC0415
-    from vision.learn.problems import BadLabels  # noqa: PLC0415
 
     described_set = description_of(data, folders, mapped, polygons)
-    try:
+    with _all_problems():
         done = redivide(
             described_set,
             pictures,
@@ -157,9 +153,6 @@ def split_command(
             anew=anew,
             leave_out_bad=leave_out_bad,
         )
-    except BadLabels as error:
-        _complain_of(error.problems)
-        raise
     _complain_of(done.problems)
     if as_json:
         click.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
@@ -254,6 +247,18 @@ def _tracked(pictures: Sequence[Picture]) -> Iterable[Picture]:
     from rich.progress import track  # noqa: PLC0415
 
     return track(pictures, "writing", console=Console(stderr=True), transient=True)
+
+
+@contextmanager
+def _all_problems() -> Iterator[None]:
+    """Names every bad label that made something stop, before the error itself."""
+    from vision.learn.problems import BadLabels  # noqa: PLC0415
+
+    try:
+        yield
+    except BadLabels as error:
+        _complain_of(error.problems)
+        raise
 
 
 def _complain_of(problems: Iterable[Problem]) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from vision.errors import DependencyError, InputError
-from vision.geometry import iou_matrix
+from vision.geometry import iou
 from vision.learn.description import DataSet
 from vision.learn.labels import ClassMap, Source, Xyxy
 from vision.learn.manifest import Row, class_names, read_manifest, read_summary, set_digest
@@ -239,7 +239,7 @@ def _check_picture(entry: Entry, problems: Problems) -> bool:
             problems.warning("tiny", where, f"a {name} of {short_px:.1f} px on its shorter side")
     for i, (name, box, where) in enumerate(entry.boxes):
         for other, other_box, other_where in entry.boxes[:i]:
-            if name == other and _iou(box, other_box) > DOUBLED_IOU:
+            if name == other and iou(box, other_box) > DOUBLED_IOU:
                 problems.warning("doubled", where, f"the same {name} again as in {other_where.rpartition(':')[2].strip()}")
                 break
     return True
@@ -298,10 +298,6 @@ def _sides_of(pairs: Iterable[tuple[str | None, str | None]]) -> dict[str, set[s
         if group and split:
             sides[group].add(split)
     return sides
-
-
-def _iou(a: Xyxy, b: Xyxy) -> float:
-    return float(iou_matrix(np.array([a], np.float32), np.array([b], np.float32))[0, 0])
 
 
 def table(checked: Checked) -> list[tuple[str, str, int, str]]:

@@ -7,7 +7,6 @@ the detector knows our drawing.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -37,6 +36,7 @@ from vision.learn.manifest import (
     write_summary,
 )
 from vision.learn.pictures import Picture, file_sha256
+from vision.run.store import atomic_write
 from vision.synth.cutouts import TABLE
 from vision.synth.paint import Image
 from vision.synth.pool import write_pool
@@ -348,9 +348,4 @@ def _write_sheet(cells: Sequence[Image], path: Path) -> None:
         y, x = tall * (i // columns), _SHEET_CELL_PX * (i % columns)
         sheet[y : y + cell.shape[0], x : x + cell.shape[1]] = cell
     _, encoded = cv2.imencode(path.suffix.lower(), sheet)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(encoded.tobytes())
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    atomic_write(path, encoded.tobytes())

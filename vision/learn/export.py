@@ -29,7 +29,7 @@ import yaml
 from vision.config import DetectConfig
 from vision.detect import build_detector
 from vision.detect.ultralytics_adapter import check_checkpoint, import_ultralytics
-from vision.errors import DependencyError, FlatcarError, InputError, OutputError, UsageError, WeightsError
+from vision.errors import DependencyError, FlatcarError, InputError, OutputError, UsageError, WeightsError, first_line
 from vision.learn.evaluate import MIN_SCORE, Truth, evaluate, known_classes, predict
 from vision.learn.quantise import CALIBRATION_PICTURES, calibration_pictures, import_nncf, quantise
 from vision.learn.recipe import STRIDE_PX, Recipe
@@ -202,7 +202,7 @@ def _workplace(out: Path, checkpoint: Path) -> Iterator[Path]:
     except RuntimeError as error:
         # PyTorch and OpenVINO name no reason when a file cannot be written.
         if "write" in str(error) or "file" in str(error) or _is_full(out):
-            raise OutputError(f"cannot write in {out}: {_first_line(error)}", hint="is the disk full?") from error
+            raise OutputError(f"cannot write in {out}: {first_line(error)}", hint="is the disk full?") from error
         raise
 
 
@@ -251,7 +251,7 @@ def strip_checkpoint(checkpoint: Path, out: Path, *, input_hw: tuple[int, int]) 
     try:
         content = torch_load(checkpoint, map_location="cpu")
     except (RuntimeError, EOFError, KeyError, AttributeError, ValueError) as error:
-        raise WeightsError(f"{checkpoint} is damaged: {_first_line(error)}", hint="train or fetch it anew") from error
+        raise WeightsError(f"{checkpoint} is damaged: {first_line(error)}", hint="train or fetch it anew") from error
     model = _detection_model(content, checkpoint).half().eval()
     arguments = {"imgsz": list(input_hw), "task": "detect", "single_cls": False}
     model.args = {k: arguments[k] for k in _KEPT_ARGUMENTS}
@@ -268,7 +268,7 @@ def strip_checkpoint(checkpoint: Path, out: Path, *, input_hw: tuple[int, int]) 
         torch.save(kept, out)
     except RuntimeError as error:
         # What PyTorch says when a file cannot be written depends on where it fell over.
-        raise OSError(f"the checkpoint could not be written: {_first_line(error)}") from error
+        raise OSError(f"the checkpoint could not be written: {first_line(error)}") from error
 
 
 def _detection_model(content: Any, checkpoint: Path) -> Any:
@@ -385,7 +385,3 @@ def measure(model: Path, truth: Truth) -> dict[str, Any]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,6 +15,7 @@ import yaml
 from vision.detect.base import prepare
 from vision.errors import InputError, OutputError
 from vision.learn.augment import NAMES, import_albumentations, transform
+from vision.learn.pictures import read_picture
 from vision.run.store import atomic_write
 from vision.taxonomy import default_taxonomy
 
@@ -94,10 +95,7 @@ def _labels(picture: Path) -> Path:
 
 def _row(path: Path, input_hw: tuple[int, int]) -> tuple[Picture, list[int], Boxes]:
     """A picture as the model sees it, with its boxes."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise InputError(f"cannot read the picture {path}")
-    fitted, box = prepare(np.asarray(image, dtype=np.uint8), input_hw)
+    fitted, box = prepare(read_picture(path), input_hw)
     try:
         rows = [
             [float(v) for v in line.split()] for line in _labels(path).read_text(encoding="utf-8").splitlines() if line.strip()
@@ -105,7 +103,7 @@ def _row(path: Path, input_hw: tuple[int, int]) -> tuple[Picture, list[int], Box
         labels = np.array(rows, np.float32).reshape(-1, 5)
     except (OSError, ValueError) as error:
         raise InputError(f"the labels of {path} cannot be read: {error}", hint="run: flatcar dataset check") from error
-    size, into = np.array(image.shape[1::-1] * 2), np.array(input_hw[::-1] * 2)
+    size, into = np.array((box.width_px, box.height_px) * 2), np.array(input_hw[::-1] * 2)
     boxes = labels[:, 1:] * size * box.scale
     boxes[:, :2] += (box.pad_x_px, box.pad_y_px)
     return fitted, [int(v) for v in labels[:, 0]], np.asarray(np.clip(boxes / into, 0, 1), dtype=np.float32)

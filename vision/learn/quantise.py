@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -20,7 +20,7 @@ from vision.detect.base import prepare
 from vision.detect.openvino_adapter import import_openvino
 from vision.detect.quiet import block_telemetry
 from vision.errors import DependencyError, InputError, WeightsError
-from vision.learn.pictures import PICTURE_SUFFIXES
+from vision.learn.pictures import PICTURE_SUFFIXES, read_picture
 
 CALIBRATION_PICTURES = 300
 LEAST_PICTURES = 8
@@ -132,7 +132,6 @@ def _read(ov: Any, xml: Path) -> Any:
 def _inputs(pictures: Sequence[Path], input_hw: tuple[int, int]) -> Iterator[npt.NDArray[np.uint8]]:
     """Pictures as the detector prepares them, (1, 3, height, width), RGB."""
     for path in pictures:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is not None:
-            pixels, _ = prepare(np.asarray(image, dtype=np.uint8), input_hw)
+        with suppress(InputError):  # enough others are at hand
+            pixels, _ = prepare(read_picture(path), input_hw)
             yield np.ascontiguousarray(pixels[None, ..., ::-1].transpose(0, 3, 1, 2))

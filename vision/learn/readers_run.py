@@ -15,7 +15,7 @@ import numpy as np
 
 from vision.config import VideoConfig
 from vision.errors import FlatcarError, InputError
-from vision.geometry import interval_iou, iou_matrix
+from vision.geometry import interval_iou, iou
 from vision.learn.labels import Source, Xyxy
 from vision.learn.pictures import Box, Picture
 from vision.run.ledger import Ledger
@@ -115,7 +115,7 @@ def labels_of(pts: int, detections: Detections, trains: Sequence[Train], min_sco
     best = [v for t in trains for v in t.vehicles if v.pts == pts and v.score >= min_score]
     own: list[tuple[str | None, Xyxy]] = [(_leaf(v.class_name), v.xyxy_px) for v in best]
     others = traced(detections, best[0].pts_s, trains, min_score)
-    return own + [(name, box) for name, box in others if all(_iou(box, mine) <= _SAME_BOX_IOU for _, mine in own)]
+    return own + [(name, box) for name, box in others if all(iou(box, mine) <= _SAME_BOX_IOU for _, mine in own)]
 
 
 def traced(detections: Detections, pts_s: float, trains: Sequence[Train], min_score: float) -> list[tuple[str | None, Xyxy]]:
@@ -157,10 +157,6 @@ def _column_px(vehicle: Vehicle, train: Train, pts_s: float) -> float:
 def _reach_px(vehicle: Vehicle) -> float:
     """How far from its place a detection may lie and still be this vehicle: a third of its width."""
     return (vehicle.xyxy_px[2] - vehicle.xyxy_px[0]) / 3
-
-
-def _iou(a: Xyxy, b: Xyxy) -> float:
-    return float(iou_matrix(np.array([a], np.float32), np.array([b], np.float32))[0, 0])
 
 
 def _leaf(name: str | None) -> str | None:

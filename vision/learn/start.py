@@ -9,7 +9,7 @@ from pathlib import Path
 from vision.detect.cache import cache_dir
 from vision.detect.registry import load_registry, looks_like_path
 from vision.detect.ultralytics_adapter import check_checkpoint, import_ultralytics
-from vision.errors import DependencyError, InputError, TaxonomyError, WeightsError
+from vision.errors import DependencyError, InputError, TaxonomyError, WeightsError, first_line
 from vision.taxonomy import Taxonomy, default_taxonomy
 
 # COCO's classes for a class that the checkpoint knows nothing like.
@@ -61,7 +61,7 @@ def _fetched(name: str) -> Path:
         partial.replace(path)
     except Exception as error:  # whatever its ways of fetching raise
         hint = f"fetch it where there is a network and give its path, or start from the shipped weights: --start default ({name})"
-        raise DependencyError(f"{name} cannot be fetched: {_first_line(error)}", hint=hint) from error
+        raise DependencyError(f"{name} cannot be fetched: {first_line(error)}", hint=hint) from error
     finally:
         partial.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
@@ -105,7 +105,3 @@ def _parent(tree: Taxonomy, name: str) -> str:
         return tree.parent_of(name)
     except TaxonomyError:
         return f"({name})"  # nobody's parent
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -24,7 +24,7 @@ from typing import Any
 
 from vision.detect.registry import looks_like_path, sha256_of
 from vision.detect.ultralytics_adapter import check_checkpoint, import_ultralytics
-from vision.errors import DependencyError, InputError, WeightsError
+from vision.errors import DependencyError, InputError, WeightsError, first_line
 from vision.learn.augment import transforms
 from vision.learn.epoch import BuiltSet, write_epoch_list
 from vision.learn.manifest import set_digest
@@ -172,7 +172,7 @@ def _run(
         model.train(trainer=trainer, data=str(listed), **arguments, **options)
     except (FileNotFoundError, RuntimeError) as error:
         if "Dataset" in str(error):
-            raise InputError(f"the set cannot be trained on: {_first_line(error)}", hint="run: flatcar dataset check") from error
+            raise InputError(f"the set cannot be trained on: {first_line(error)}", hint="run: flatcar dataset check") from error
         raise
     return run.finish()
 
@@ -217,7 +217,7 @@ def _load(checkpoint: Path) -> Any:
     try:
         model = ultralytics.YOLO(str(checkpoint))
     except (TypeError, AttributeError, KeyError, ValueError, RuntimeError, OSError, AssertionError) as error:
-        raise WeightsError(f"{checkpoint} is not a model that Ultralytics loads: {_first_line(error)}") from error
+        raise WeightsError(f"{checkpoint} is not a model that Ultralytics loads: {first_line(error)}") from error
     if model.task != "detect":
         raise WeightsError(f"{checkpoint} is made to {model.task}, not to detect", hint="give a detection checkpoint")
     return model
@@ -231,9 +231,7 @@ def _reached(checkpoint: Path) -> tuple[int, int]:
         content = torch_load(checkpoint, map_location="cpu")
         return int(content["epoch"]) + 1, int(content["train_args"]["epochs"])
     except (RuntimeError, KeyError, TypeError, ValueError, OSError, EOFError) as error:
-        raise WeightsError(
-            f"{checkpoint} cannot be gone on with: {_first_line(error)}", hint="train in another folder"
-        ) from error
+        raise WeightsError(f"{checkpoint} cannot be gone on with: {first_line(error)}", hint="train in another folder") from error
 
 
 def _set_loggers(loggers: Loggers, out: Path) -> None:
@@ -253,7 +251,3 @@ def _set_loggers(loggers: Loggers, out: Path) -> None:
     if loggers.mlflow:
         os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{(out / 'mlflow.db').resolve().as_posix()}")
         os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", "flatcar")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

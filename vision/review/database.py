@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vision.errors import DependencyError
+from vision.errors import DependencyError, first_line
 
 LEAST_VERSION = (6, 0)
 START_S = 300
@@ -159,7 +159,7 @@ def import_fiftyone() -> ModuleType:
             import fiftyone.constants as foc  # noqa: PLC0415
             import fiftyone.core.service as fos  # noqa: PLC0415
     except Exception as error:
-        raise DependencyError(f"FiftyOne does not load: {_first_line(error)}", hint=_INSTALL) from error
+        raise DependencyError(f"FiftyOne does not load: {first_line(error)}", hint=_INSTALL) from error
     _be_patient(fos)
     uri = fo.config.database_uri
     if uri is None and not os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
@@ -187,7 +187,7 @@ def _be_patient(service: Any) -> None:
 
 
 def _database_error(fo: Any, error: Exception) -> DependencyError:
-    said = _first_line(error)
+    said = first_line(error)
     uri = fo.config.database_uri
     if uri is not None:
         where = re.sub(r"//[^@/]*@", "//", uri)  # a password may stand there
@@ -198,7 +198,3 @@ def _database_error(fo: Any, error: Exception) -> DependencyError:
     folder = fo.config.database_dir
     todo = f"see {folder}/log/mongo.log; a folder that another version wrote needs FIFTYONE_DATABASE_DIR set to a new one"
     return DependencyError(f"FiftyOne's database in {folder} does not start: {said}", hint=todo)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
