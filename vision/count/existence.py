@@ -33,6 +33,8 @@ PART_RATE = 0.6
 """A vehicle partly in view is detected this much less often than one fully in view."""
 
 CONFUSER_SHARE = 0.03
+CUT_WORTH = 0.5
+"""Of a cut box one end is known: it says half as much about where a thing lies."""
 CUT_STRAY = 2.0
 """Where only cut boxes show a place, stray ones are more frequent: half a thing resembles many."""
 
@@ -42,6 +44,9 @@ FALSE_SHARE = 0.02
 FALSE_PER_LOOK = 0.07
 """And at least so many boxes per look, whatever the train carries: on a civil train every box is false. Measured: false boxes a
 picture of the first weights at the default score on their validation pictures."""
+
+FALSE_SHAPE = 0.5
+"""Shape of the Gamma distribution of the false boxes per look: ten times as many on one clip as on the next is nothing rare."""
 
 RATE_GRID = np.array([0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
 MIN_RATE = 0.1
@@ -90,14 +95,16 @@ class Existence:
 
     Attributes:
         probability: (j,) that a vehicle stands at each place.
+        given: (j, f) the same, if the false boxes come at each rate of a grid: what places have in common.
+        share: (f,) the probability of each of those rates, summing to 1.
         rates: (len(RATE_GRID),) the population's detection rates, summing to 1.
-        false_per_look_px: False boxes per look and pixel of the train.
         unseen: Expected number of vehicles that no look saw.
     """
 
     probability: FloatArray
+    given: FloatArray
+    share: FloatArray
     rates: FloatArray
-    false_per_look_px: float
     unseen: float
 
 
@@ -125,7 +132,7 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
     groups = len(clusters)
     chances = count_opportunities(s, clusters, table)
     if groups == 0:
-        return Existence(np.zeros(0), _RATE_PRIOR, 0.0, 0.0)
+        return Existence(np.zeros(0), np.zeros((0, 1)), np.ones(1), _RATE_PRIOR, 0.0)
     typical_px = typical_width_px(s)
     log_rate = _log_rates(chances)
     hits = chances.hits + chances.part_hits
@@ -133,11 +140,14 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
     shape = _PlaceShape.of(s, clusters, table, typical_px)
 
     looks_right = _Likeness.of(s, clusters)
-    view_px = table.view_px[1] - table.view_px[0]
-    looks = float(np.sum(table.weight))
-    look_px = looks * view_px
-    false_prior = max(FALSE_SHARE * float(np.sum(hits)), FALSE_PER_LOOK * looks, FALSE_SHARE) / look_px
-    rates, false_px = _RATE_PRIOR, false_prior
+    false = _FalseRates.of(hits, table)
+    together = shape.log_together(chances, false.per_look_px)
+    stray = np.log(np.where(shape.boxes > 0, 1.0, CUT_STRAY))[:, None] + np.log(false.per_look_px)
+    scattered = np.minimum(hits, 1)[:, None] * stray  # a hit that counts little is a stray box at little cost
+    deceived = (np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser)[:, None] + together
+    not_vehicle = np.logaddexp(scattered, deceived)
+    further = float(np.sum(_further(chances)[0]) + CUT_WORTH * np.sum(_further(chances)[1]))
+    rates = _RATE_PRIOR
     rate_of_count = (hits >= 1.5) | (hits >= 0.5 * np.maximum(chances.looks, 1e-9))
     probability = np.where(rate_of_count, 0.9, 0.3)
     for _ in range(ROUNDS):
@@ -145,21 +155,59 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
         by_rate = np.log(rates + _TINY) + log_rate
         vehicle = np.logaddexp.reduce(by_rate, axis=1) + gaps.log_place(clusters, probability) + shape.log_width(probability)
         vehicle += looks_right.log_ratio(probability)
-        together = shape.log_together(chances, false_px)
-        vehicle = vehicle + together
-        stray_px = np.where(shape.boxes > 0, 1.0, CUT_STRAY) * false_px
-        scattered = np.minimum(hits, 1) * np.log(stray_px)  # a hit that counts little is a stray box at little cost
-        deceived = np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser + together
-        log_odds = vehicle - np.logaddexp(scattered, deceived)
-        probability = 1 / (1 + np.exp(-np.clip(log_odds, -50, 50)))
-        share = np.exp(by_rate - np.logaddexp.reduce(by_rate, axis=1)[:, None])
-        missed = _missed(chances)
-        weight = probability @ (share / np.maximum(1 - missed, 0.05))
+        as_vehicle = vehicle[:, None] + together
+        given = 1 / (1 + np.exp(-np.clip(as_vehicle - not_vehicle, -50, 50)))
+        share = false.share(np.logaddexp(as_vehicle, not_vehicle), further, gaps.free_share)
+        probability = given @ share
+        by_rate = np.exp(by_rate - np.logaddexp.reduce(by_rate, axis=1)[:, None])
+        weight = probability @ (by_rate / np.maximum(1 - _missed(chances), 0.05))
         rates = weight + PRIOR_VEHICLES * _RATE_PRIOR
         rates /= rates.sum()
-        stray = float(np.sum((1 - probability) * hits))
-        false_px = (stray + 1.5) / (look_px * gaps.free_share + 1.5 / false_prior)
-    return Existence(probability, rates, false_px, _unseen(clusters, probability, chances, rates, typical_px))
+    return Existence(probability, given, share, rates, _unseen(clusters, probability, chances, rates, typical_px))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _FalseRates:
+    """How many false boxes there are, not known beforehand but to a factor: every rate of a grid by its probability.
+
+    On one clip there is not one in a hundred looks, on the next, of like wagons, one in ten: a Gamma distribution of small shape.
+
+    Attributes:
+        per_look_px: (f,) the rates, boxes per look and pixel of the train.
+        log_prior: (f,) log of the probability of each before the data.
+        look_px: Looks times pixels in view.
+    """
+
+    per_look_px: FloatArray
+    log_prior: FloatArray
+    look_px: float
+
+    @classmethod
+    def of(cls, hits: FloatArray, table: LookTable) -> _FalseRates:
+        looks = float(np.sum(table.weight))
+        look_px = looks * (table.view_px[1] - table.view_px[0])
+        mean_px = max(FALSE_SHARE * float(np.sum(hits)), FALSE_PER_LOOK * looks, FALSE_SHARE) / look_px
+        of_mean = np.geomspace(1 / 64, 16, 21)
+        return cls(mean_px * of_mean, FALSE_SHAPE * (np.log(of_mean) - of_mean), look_px)
+
+    def share(self, log_place: FloatArray, further: float, free_share: float) -> FloatArray:
+        """(f,) probability of each rate.
+
+        Args:
+            log_place: (j, f) log likelihood of each place's boxes, relative to its further hits being false.
+            further: Those hits.
+            free_share: Share of the false boxes that no vehicle's place takes in.
+        """
+        log_share = self.log_prior + log_place.sum(axis=0) + further * np.log(self.per_look_px)
+        log_share -= self.per_look_px * self.look_px * free_share
+        share = np.exp(log_share - log_share.max())
+        return np.asarray(share / share.sum())
+
+
+def _further(chances: Opportunities) -> tuple[FloatArray, FloatArray]:
+    """(j,) hits beyond each place's first one, and those of them that saw a part."""
+    further_part = chances.part_hits - np.maximum(1 - chances.hits, 0)
+    return np.maximum(chances.hits - 1, 0), np.maximum(further_part, 0)
 
 
 def _log_rates(chances: Opportunities) -> FloatArray:
@@ -211,25 +259,26 @@ class _PlaceShape:
         log_box = log_exact - 0.5 * (off_centre / sigma_px) ** 2 - 0.5 * (off_size / spread) ** 2
         return cls(log_size, boxes, place, log_box, log_exact, table.weight[s.look[use]])
 
-    def log_together(self, chances: Opportunities, false_px: float) -> FloatArray:
-        """(j,) log ratio of the further hits lying where the first one does, as one thing's boxes and as unrelated ones.
+    def log_together(self, chances: Opportunities, false_px: FloatArray) -> FloatArray:
+        """(j, f) log ratio of the further hits lying where the first one does, as one thing's boxes and as unrelated ones, at
+        each rate (f,) of those.
 
         A box that fits worse than a stray one would is taken for a stray one: it speaks for nothing, but does not undo the
-        place. Of a cut box one end is known, which is worth half.
+        place.
         """
-        log_stray = np.log(false_px) - np.log(LOG_SIZES)
-        gain = np.maximum(self.log_box - log_stray, 0)
+        further, further_part = _further(chances)
+        # Centre and width of the place come from the hits themselves.
+        fitted = np.log(np.maximum(chances.hits + chances.part_hits, 1))
         groups = len(self.boxes)
         mass = np.bincount(self.place, weights=self.weight, minlength=groups)
-        total = np.bincount(self.place, weights=self.weight * gain, minlength=groups)
-        exact = max(self.log_exact - 1 - log_stray, 0)
-        mean = np.divide(total, mass, out=np.full(groups, exact), where=mass > 0)
-        further = np.maximum(chances.hits - 1, 0)
-        further_part = np.maximum(chances.part_hits - np.maximum(1 - chances.hits, 0), 0)
-        fitted = np.log(
-            np.maximum(chances.hits + chances.part_hits, 1)
-        )  # centre and width of the place come from the hits themselves
-        return np.asarray(further * mean + further_part * exact / 2 - fitted)
+        out = []
+        for log_stray in np.log(false_px) - np.log(LOG_SIZES):
+            gain = np.maximum(self.log_box - log_stray, 0)
+            total = np.bincount(self.place, weights=self.weight * gain, minlength=groups)
+            exact = max(self.log_exact - 1 - log_stray, 0)
+            mean = np.divide(total, mass, out=np.full(groups, exact), where=mass > 0)
+            out.append(further * mean + CUT_WORTH * further_part * exact - fitted)
+        return np.stack(out, axis=1)
 
     def log_width(self, probability: FloatArray) -> FloatArray:
         """(j,) log ratio of the width's density among this train's vehicles to that among false boxes."""

@@ -19,7 +19,7 @@ from vision.count.layers import moves_with, outside_band
 from vision.count.registration import common_offsets
 from vision.count.trace import Trace, trace_count
 from vision.taxonomy import Taxonomy
-from vision.types import Dropped, Interval, Look, Passage, Train, Vehicle
+from vision.types import Dropped, FloatArray, Interval, Look, Passage, Train, Vehicle
 
 FLAG_AMBIGUOUS_REGISTRATION = "ambiguous_registration"
 """Given by the passage: the train may have slipped by a pitch; the intervals are widened."""
@@ -311,14 +311,14 @@ def _counts(
 ) -> tuple[dict[str, Interval], Interval]:
     """Intervals of each reported class and of all military vehicles.
 
-    A place adds ``P(it exists) * P(its class is c)`` to class ``c``; the number is then Poisson-binomial, plus the
-    expected vehicles that no look saw, shared out like the seen ones.
+    A place adds ``P(it exists) * P(its class is c)`` to class ``c``. At a given rate of false boxes the number is then
+    Poisson-binomial; the rates are mixed by their probability, and the expected vehicles that no look saw, shared out like the
+    seen ones, are added.
     """
-    real = existence.probability
     military_of = dict(zip(names.names, names.military, strict=True))
 
     def interval(count: int, chance: list[float], unseen: float) -> Interval:
-        pmf = with_unseen(poisson_binomial(p for p in chance if p > 1e-5), unseen)
+        pmf = with_unseen(_mixed(existence, chance), unseen)
         # A slip of the registration by one pitch adds or hides a vehicle.
         widen = max(1, round(0.05 * count)) if ambiguous and (count or unseen) else 0
         return interval_around(pmf, count, config.interval, widen=widen)
@@ -329,15 +329,23 @@ def _counts(
     share = existence.unseen / max(len(counted), 1)
     counts = {}
     for name in sorted(tally):
-        chance = [float(p) * c.belief.get(name, 0.0) for p, c in zip(real, classes, strict=True)]
+        chance = [c.belief.get(name, 0.0) for c in classes]
         counts[name] = interval(tally[name], chance, share * tally[name])
 
     military = [
-        float(p) * min(sum(b for n, b in c.belief.items() if military_of.get(n, False)) / _leaf_mass(c, military_of), 1.0)
-        for p, c in zip(real, classes, strict=True)
+        min(sum(b for n, b in c.belief.items() if military_of.get(n, False)) / _leaf_mass(c, military_of), 1.0) for c in classes
     ]
     count = sum(1 for j in counted if classes[j].military)
     return counts, interval(count, military, share * count)
+
+
+def _mixed(existence: Existence, chance: list[float]) -> FloatArray:
+    """Distribution of how many places hold a vehicle and pass their ``chance``, mixed over the rates of false boxes."""
+    likely = existence.share > 1e-4
+    share = existence.share[likely] / existence.share[likely].sum()
+    each = existence.given[:, likely] * np.array(chance)[:, None]
+    each = each[existence.probability * np.array(chance) > 1e-5]
+    return np.asarray(sum(part * poisson_binomial(each[:, f]) for f, part in enumerate(share)))
 
 
 def _leaf_mass(pooled: PooledClass, military_of: dict[str, bool]) -> float:
