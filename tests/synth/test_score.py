@@ -268,3 +268,20 @@ def test_each_condition_by_itself(tmp_path: Path) -> None:
     assert list(parts) == ["rain", "snow"]
     assert (parts["rain"].exact, parts["snow"].exact) == (0.0, 1.0)
     assert (parts["rain"].invented, every.invented, every.trains) == (0, 1, 3)
+
+
+EVEN_PX = 300.0 + 500.0 * np.arange(8)
+
+
+@pytest.mark.parametrize(
+    ("found_px", "pairs"),
+    [
+        (300.0 + 250.0 * np.arange(8), 4),  # each of the first four twice, half a pitch apart: at half the scale all would fit
+        (300.0 + 1000.0 * np.arange(4), 4),  # every other one
+        (300.0 + 500.0 * np.arange(4), 4),  # the first four
+        ((EVEN_PX - 100) * 1.3, 8),  # an oblique view
+        (EVEN_PX, 8),
+    ],
+)
+def test_evenly_spaced_vehicles_are_not_matched_at_half_the_scale(found_px: np.ndarray, pairs: int) -> None:
+    assert len(match_along(EVEN_PX, np.full(8, 180.0), found_px)) == pairs

@@ -27,6 +27,9 @@ __all__ = ["ClassScore", "Scores", "TrainScore", "TruthTrain", "TruthVehicle", "
 FloatArray = NDArray[np.float64]
 
 _OTHER_SCALES = (0.4, 3.0)
+_WHOLE_RATIOS = np.array([1 / 3, 1 / 2, 2 / 3, 3 / 2, 2, 3])
+_NEAR_RATIO = 0.08
+_OWN_SCALE = 0.8
 
 NOT_MILITARY = frozenset({"car", "uaz", "civil_car"})
 """Classes that a train's total leaves out."""
@@ -339,11 +342,28 @@ def match_along(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray
             if (len(again), -again_cost) <= (len(pairs), -cost):
                 break
             pairs, cost = again, again_cost
-        if (len(pairs), -cost) > (len(best), -best_cost):
+        if (len(pairs), -cost) > (len(best), -best_cost) and not _next_but_one(truth_px, width_px, found_px, pairs):
             best, best_cost = pairs, cost
         if len(best) == min(len(truth_px), len(found_px)) and best_cost < 0.2 * len(best):
             break
     return best
+
+
+def _next_but_one(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray, pairs: list[tuple[int, int]]) -> bool:
+    """Whether a pairing may owe itself to even spacing: laid on at half the scale, half a train counted twice fits a whole one.
+
+    Vehicles that stand unevenly cannot be mistaken so. Of evenly spaced ones scales near 1/2, 2/3, 3/2, 2 and the like say nothing,
+    nor does any scale of its own that leaves vehicles over on both sides.
+    """
+    if len(pairs) < 3:
+        return False
+    t, f = (np.array(side) for side in zip(*pairs, strict=True))
+    slope = float(np.polyfit(found_px[f], truth_px[t], 1)[0])
+    gaps_px = np.diff(truth_px[t])
+    steps = gaps_px / max(float(gaps_px.min()), 1e-9)
+    even = bool(np.all(np.abs(steps - np.round(steps)) * gaps_px.min() <= 0.5 * np.median(width_px)))
+    left_over = len(pairs) < min(len(truth_px), len(found_px)) and not _OWN_SCALE < slope < 1 / _OWN_SCALE
+    return even and (left_over or bool(np.any(np.abs(slope / _WHOLE_RATIOS - 1) <= _NEAR_RATIO)))
 
 
 def _starts(truth_px: FloatArray, found_px: FloatArray) -> list[tuple[float, float]]:
