@@ -352,8 +352,8 @@ def match_along(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray
 def _next_but_one(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray, pairs: list[tuple[int, int]]) -> bool:
     """Whether a pairing may owe itself to even spacing: laid on at half the scale, half a train counted twice fits a whole one.
 
-    Vehicles that stand unevenly cannot be mistaken so. Of evenly spaced ones scales near 1/2, 2/3, 3/2, 2 and the like say nothing,
-    nor does any scale of its own that leaves vehicles over on both sides.
+    Vehicles that stand unevenly cannot be mistaken so. Of evenly spaced ones scales near 1/2, 2/3, 3/2, 2 and the like say
+    nothing, nor does any scale of its own that leaves vehicles over on both sides.
     """
     if len(pairs) < 3:
         return False
