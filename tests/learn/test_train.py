@@ -91,11 +91,21 @@ def test_schedules_end_where_they_should() -> None:
         {"learning_rate": 0.0},
         {"workers": -1},
         {"augment": "heavy"},
+        {"mosaic": 1.1},
+        {"freeze": -1},
+        {"freeze": 24},
+        {"class_weight": 0.0},
     ],
 )
 def test_settings_out_of_range(settings: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="cannot train with this"):
         Recipe(**settings)
+
+
+def test_what_is_frozen_and_how_much_a_class_weighs() -> None:
+    assert (Recipe().arguments()["freeze"], Recipe().arguments()["cls"]) == (None, 0.5)
+    asked = Recipe(freeze=5, class_weight=0.7, mosaic=0.25).arguments()
+    assert (asked["freeze"], asked["cls"], asked["mosaic"]) == (5, 0.7, 0.25)
 
 
 def test_a_recipe_survives_json() -> None:

@@ -66,18 +66,33 @@ def run(words: list[str], **options: object) -> subprocess.CompletedProcess[str]
     return subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, **options)  # type: ignore[call-overload, no-any-return]
 
 
+def _moved(start: Path, trained: Path) -> list[bool]:
+    """For the first three stages: whether training changed them, in half precision, in which checkpoints are written."""
+    import torch
+
+    from vision.detect.ultralytics_adapter import import_ultralytics
+
+    models = [import_ultralytics().YOLO(str(path)).model.float().state_dict() for path in (start, trained)]
+    moved = []
+    for stage in range(3):
+        names = [name for name in models[0] if name.startswith(f"model.{stage}.") and name.endswith("weight")]
+        moved.append(any(not torch.equal(models[0][name].half(), models[1][name].half()) for name in names))
+    return moved
+
+
 def test_from_pictures_to_weights_in_use(place: Path) -> None:
     pytest.importorskip("albumentations")
     pytest.importorskip("nncf")
     from vision.learn.export import export
 
-    trained = run(training(place, "run", "--epochs", "2", "--without", "blue"))
+    trained = run(training(place, "run", "--epochs", "2", "--without", "blue", "--freeze", "2"))
     assert trained.returncode == 0, trained.stderr
     assert "epoch 2 of 2: loss" in trained.stdout
     record = json.loads((place / "run/run.json").read_text(encoding="utf-8"))
     assert (record["state"], record["recipe"]["without"], record["recipe"]["epochs"]) == ("finished", ["blue"], 2)
     assert len((place / "run/epoch.txt").read_text(encoding="utf-8").split()) >= 6
     assert (place / "run/results.png").is_file()
+    assert _moved(place / "start.pt", place / "run/weights/best.pt") == [False, False, True]
     made = export(
         place / "run/weights/best.pt", "tiny", place / "out", formats=["openvino", "onnx", "torch"], int8=True,
         calibrate=place / "set", pictures=8, report=lambda _: None,

@@ -25,6 +25,9 @@ from vision.errors import UsageError
 @click.option("--input-hw", type=int, nargs=2, metavar="H W", help="Height and width of the model's input.  [default: 384 640]")
 @click.option("--learning-rate", type=float, help="At its highest.  [default: 0.001]")
 @click.option("--augment", help="How much pictures are spoiled: none, light or rail.  [default: rail]")
+@click.option("--mosaic", type=float, help="Share of the pictures that are put together from four.  [default: 1]")
+@click.option("--freeze", type=int, help="First stages that stay as they are; 5 saves a third of the time.  [default: 0]")
+@click.option("--class-weight", type=float, help="Weight of the class in the loss; that of the box is 7.5.  [default: 0.5]")
 @click.option("--without", multiple=True, metavar="SOURCE", help="Leave a source of the set out; may be repeated.")
 @click.option("--seed", type=int, help="Of all that is drawn by lot.  [default: 0]")
 @click.option("--device", help="cpu, cuda, cuda:1, mps or auto.  [default: auto]")
@@ -59,7 +62,7 @@ def train(**options: Any) -> None:
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """What of the recipe was given on the command line."""
-    names = ("epochs", "hours", "batch", "learning_rate", "augment", "workers", "seed")
+    names = ("epochs", "hours", "batch", "learning_rate", "augment", "mosaic", "freeze", "class_weight", "workers", "seed")
     given = {name: options[name] for name in names if options[name] is not None}
     given |= {name: tuple(options[name]) for name in ("input_hw", "without") if options[name]}
     return given

@@ -17,6 +17,9 @@ from vision.learn.augment import KINDS
 STRIDE_PX = 32
 """Sides of the input are multiples of this: the coarsest grid of the model."""
 
+MOST_FROZEN = 23
+"""Stages before the head in YOLO26; without it nothing would be left to learn."""
+
 MANY_EPOCHS = 100_000
 """Ultralytics wants a number of epochs, also where time ends the training."""
 
@@ -35,7 +38,10 @@ class Recipe:
         warmup_steps: Steps over which it rises at the start, and after each interruption: the optimiser's memory is coarse then.
         one_to_many: Weight of the loss that assigns each object several boxes, at the start and at the end. The rest is that of
             the end-to-end head, which is the one in use; the first teaches the layers below faster.
+        mosaic: Share of the pictures that are put together from four, in [0, 1].
         plain_epochs: Last epochs, without mosaics.
+        freeze: So many stages at the model's beginning stay as they are: a step is shorter, and few pictures spoil nothing.
+        class_weight: Weight of the class in the loss; that of the box is 7.5.
         zoom: Range by which pictures are scaled.
         augment: What else is done to them, see `vision.learn.augment`.
         workers: Processes that prepare pictures.
@@ -51,7 +57,10 @@ class Recipe:
     final_learning_rate: float = 5e-6
     warmup_steps: int = 12
     one_to_many: tuple[float, float] = (0.4, 0.1)
+    mosaic: float = 1.0
     plain_epochs: int = 1
+    freeze: int = 0
+    class_weight: float = 0.5
     zoom: tuple[float, float] = (0.5, 1.4)
     augment: str = "rail"
     workers: int = 1
@@ -70,6 +79,9 @@ class Recipe:
             ("epochs", self.epochs >= 1, "1 or more"),
             ("batch", self.batch >= 1, "1 or more"),
             ("learning rate", 0 < self.final_learning_rate <= self.learning_rate < 1, "above 0 and below 1"),
+            ("mosaic share", 0 <= self.mosaic <= 1, "from 0 to 1"),
+            ("number of frozen stages", 0 <= self.freeze <= MOST_FROZEN, f"from 0 to {MOST_FROZEN}"),
+            ("class weight", math.isfinite(self.class_weight) and self.class_weight > 0, "above 0"),
             ("workers", self.workers >= 0, "0 or more"),
             ("augment", self.augment in KINDS, " or ".join(KINDS)),
         ):
@@ -109,8 +121,10 @@ class Recipe:
             "momentum": 0.9,
             "weight_decay": 0.0005,
             "warmup_epochs": 0.0,
-            "mosaic": 1.0,
+            "mosaic": self.mosaic,
             "close_mosaic": self.plain_epochs,
+            "freeze": self.freeze or None,
+            "cls": self.class_weight,
             "fliplr": 0.5,
             "translate": 0.1,
             "hsv_h": 0.015,
