@@ -1,7 +1,7 @@
 """One pass over one video: motion on every frame, the detector where the train has advanced; nothing is counted here.
 
-Decoding and motion run on the calling thread, the detector and the saving of pictures on one other. At most a few frames wait
-between them, so that memory is flat in the length of the video.
+Decoding runs ahead on one thread, motion on the calling one, the detector and the saving of pictures on a third. At most a few
+frames wait between them, so that memory is flat in the length of the video.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,7 @@ from vision.detect.base import Detector
 from vision.detect.objects import pool_objects
 from vision.geometry import Boxes
 from vision.motion.meter import MotionSeries
+from vision.run.ahead import ahead
 from vision.run.crops import JPEG_QUALITY, cut, jpeg
 from vision.run.looking import merge_tiles, tiles_for
 from vision.run.store import RawVideo
@@ -149,9 +151,10 @@ def observe_video(
 def _observe(reader: VideoReader, detector: Detector, config: Config, spool: PictureSpool, progress: Progress | None) -> Observed:
     record = reader.record
     watch = Watch(config, width_px=record.width_px, height_px=record.height_px)
-    with _LookQueue(detector, record, config.detect, spool) as queue:
-        for count, frame in enumerate(reader):
-            if watch.push(frame.luma(config.motion.width_px), frame.pts_s):
+    frames = ahead(reader, lambda frame: frame.luma(config.motion.width_px))
+    with _LookQueue(detector, record, config.detect, spool) as queue, closing(frames):
+        for count, (frame, luma) in enumerate(frames):
+            if watch.push(luma, frame.pts_s):
                 queue.look_at(frame)
             if progress is not None and count % _PROGRESS_EVERY_FRAMES == 0:
                 progress(frame.pts_s)
