@@ -1,0 +1,297 @@
+"""How fast a train goes against the background, if there is one: the best path through (time, speed).
+
+The speed obeys inertia, whatever the camera does, so the path is found by dynamic programming (Viterbi 1967) with a state "no
+train". All frames of a shot are at hand, so that it is decided by the whole passage instead of frame by frame.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.motion.background import LAYER_RESPONSE, SAME_AS_BACKGROUND_PX, Background, ShotShifts
+from vision.types import FloatArray
+
+NO_TRAIN = -1
+NEUTRAL_PX = 0.12
+"""A slower train stands, for all that can be seen."""
+_SPEED_KNEE_PX = 0.8  # below it the speed axis is linear, above logarithmic
+_BIN = 0.025  # step of the speed axis: 2.5 % of the speed
+_SHIFT_PRECISION_PX = 0.45
+_WEAKEST_RESPONSE = 0.04
+_EMISSION_THRESHOLD = 0.2
+_EMISSION_CAP = 2.5
+_FENCE_SHARE = 0.6
+_HIDDEN_COST = 0.02
+_LOWEST_BANDS = 2
+_LASTING_SHARE = 0.2
+_LASTING_LOW_SHARE = 0.1
+_SAME_SPEED_BINS = 3
+_NEUTRAL_COST = 0.002
+_BIRTH_COST = 6.0
+_STEP_COST = 0.03
+_STEP_GROWTH = 0.7
+_MAX_STEP = 5
+_EXTEND_EVIDENCE = 0.08
+_EXTEND_CAP = 0.5
+_CHUNK_FRAMES = 1024
+_BRAKE_S = 1.2
+_UNSEEN_STOP_S = 4.0
+_SAME_SPEED_RATIO = 0.75
+
+
+def _speed_axis(width_px: int) -> FloatArray:
+    """Centres of the speed bins on the stretched axis ``z = asinh(speed / knee)``."""
+    top = float(np.arcsinh(width_px / 2 / _SPEED_KNEE_PX))
+    half = int(top / _BIN)
+    return np.asarray(np.arange(-half, half + 1) * _BIN, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPath:
+    """Speed of the train against the background per frame, px per interval, and whether there is a train."""
+
+    speed_px: FloatArray
+    present: NDArray[np.bool_]
+    support: NDArray[np.float32]
+
+    @property
+    def any_train(self) -> bool:
+        return bool(self.present.any())
+
+    def band_share(self, shot: ShotShifts) -> FloatArray:
+        """Per band, the share of the train's frames in which it moved with the train."""
+        moving = self.present & (np.abs(self.speed_px) > NEUTRAL_PX) & shot.measured
+        if not moving.any():
+            return np.zeros(self.support.shape[1])
+        return np.asarray((self.support[moving] > 0.12).mean(axis=0), dtype=np.float64)
+
+
+def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> NDArray[np.float16]:
+    """Evidence for each speed in each frame, (n, speeds): responses of bands that do not move with the background.
+
+    Half precision: it is the largest thing kept of a long shot.
+    """
+    evidence = np.zeros((len(shot), len(axis)), np.float16)
+    row = np.zeros(len(axis), np.float32)
+    half = len(axis) // 2
+    steps = np.arange(-8, 9)
+    with_background = background.holds(shot.shift)
+    background_share = np.where(with_background, shot.response, 0.0).max(axis=2)
+    # A band full of background that repeats (a fence) has side peaks that are no second layer; a half full one may have one.
+    fence = np.clip((background_share - _FENCE_SHARE) / (1.0 - _FENCE_SHARE), 0, 1)
+    response = np.where(with_background, 0.0, shot.response * (1.0 - fence)[:, :, None])
+    response = np.where(_ghosts(shot), 0.0, response)
+    response = np.where(_before_the_train(shot, background, response), 0.0, response)
+    for t in np.flatnonzero(shot.measured & background.known()):
+        strong = response[t] > _WEAKEST_RESPONSE
+        speed = (shot.shift[t][strong] - background.near[t]) / shot.age[t]
+        sigma = np.maximum(_SHIFT_PRECISION_PX / shot.age[t] / np.hypot(speed, _SPEED_KNEE_PX), _BIN)
+        centre = np.round(np.arcsinh(speed / _SPEED_KNEE_PX) / _BIN).astype(int) + half
+        reach = centre[:, None] + steps[None, :]
+        value = response[t][strong][:, None] * np.exp(-0.5 * (steps[None, :] * _BIN / sigma[:, None]) ** 2)
+        inside = (reach >= 0) & (reach < len(axis))
+        row[:] = 0.0
+        np.add.at(row, reach[inside], value[inside].astype(np.float32))
+        evidence[t] = np.minimum(row, _EMISSION_CAP)
+    return evidence
+
+
+def _before_the_train(shot: ShotShifts, background: Background, response: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Peaks of what walks between the camera and the train, (n, bands, peaks): people on a platform.
+
+    They reach down to the picture's lower edge and are slow. So where a layer that holds for a good part of the shot reaches
+    that edge, and another, at least twice as fast, does not, the first is no train.
+    """
+    speed = (shot.shift - background.near[:, None, None]) / np.maximum(shot.age, 1e-3)[:, None, None]
+    usable = (response > LAYER_RESPONSE) & (shot.measured & background.known())[:, None, None]
+    axis = _speed_axis(shot.width_px)
+    bins = np.clip(np.round(np.arcsinh(np.where(usable, speed, 0.0) / _SPEED_KNEE_PX) / _BIN), -len(axis), len(axis)).astype(int)
+    bins += len(axis)
+    lowest = slice(shot.shift.shape[1] - _LOWEST_BANDS, None)
+    seen_low = _lasting(shot, bins[:, lowest], usable[:, lowest])
+    seen = _lasting(shot, bins[:, : lowest.start], usable[:, : lowest.start])
+    speeds = np.abs(_SPEED_KNEE_PX * np.sinh((np.arange(len(seen)) - len(axis)) * _BIN))
+    slow = (seen_low > _LASTING_LOW_SHARE) & (speeds > NEUTRAL_PX)
+    if not slow.any():
+        return np.zeros(response.shape, bool)
+    walking = float(speeds[int(np.where(slow, seen_low, 0.0).argmax())])
+    if not ((seen > _LASTING_SHARE) & (seen_low < 0.3 * seen) & (speeds > 2.0 * walking)).any():
+        return np.zeros(response.shape, bool)
+    return np.asarray(np.abs(speed) < 1.5 * walking, dtype=bool)
+
+
+def _lasting(shot: ShotShifts, bins: NDArray[np.int64], usable: NDArray[np.bool_]) -> FloatArray:
+    """For each speed, the share of the shot's measured frames in which a usable peak lies within two bins of it."""
+    length = 2 * len(_speed_axis(shot.width_px)) + 1
+    seen = np.zeros((len(bins), length), bool)
+    for near in range(-_SAME_SPEED_BINS, _SAME_SPEED_BINS + 1):
+        frame, at = np.nonzero(usable)[0], bins[usable] + near
+        inside = (at >= 0) & (at < length)
+        seen[frame[inside], at[inside]] = True
+    return np.asarray(seen.sum(axis=0) / max(int(shot.measured.sum()), 1), dtype=np.float64)
+
+
+def _scores(
+    shot: ShotShifts, evidence: NDArray[np.float16], background: Background, speeds: FloatArray
+) -> Iterator[NDArray[np.float32]]:
+    """Gain of each speed over "no train", frame after frame in chunks of (frames, speeds)."""
+    neutral = np.abs(speeds) < NEUTRAL_PX
+    low_px, high_px = background.range_px(SAME_AS_BACKGROUND_PX)
+    for begin in range(0, len(shot), _CHUNK_FRAMES):
+        part = slice(begin, begin + _CHUNK_FRAMES)
+        score = evidence[part].astype(np.float32) - np.float32(_EMISSION_THRESHOLD)
+        score[~shot.measured[part]] = 0.0
+        score[:, neutral] = np.maximum(score[:, neutral], -_NEUTRAL_COST)
+        # What moves like a background layer cannot be seen: no evidence for a train, and none against it.
+        shift_px = background.near[part, None] + speeds * shot.age[part, None]
+        hidden = (shift_px > low_px[part, None]) & (shift_px < high_px[part, None])
+        yield np.where(hidden, np.maximum(score, np.float32(-_HIDDEN_COST)), score)
+
+
+def _ghosts(shot: ShotShifts) -> NDArray[np.bool_]:
+    """Peaks at 0 that only taking the mean off both frames has made: the bands as they are lack them."""
+    same = np.abs(shot.shift[:, :, :, None] - shot.whole_shift[:, :, None, :]) < SAME_AS_BACKGROUND_PX
+    real = (same & (shot.whole_response[:, :, None, :] > 0.5 * shot.response[:, :, :, None])).any(axis=3)
+    return np.asarray((np.abs(shot.shift) < SAME_AS_BACKGROUND_PX) & ~real, dtype=bool)
+
+
+def train_path(shot: ShotShifts, background: Background) -> TrainPath:
+    """The best path through (time, speed), and which bands follow it."""
+    axis = _speed_axis(shot.width_px)
+    speeds = _SPEED_KNEE_PX * np.sinh(axis)
+    evidence = _emissions(shot, background, axis)
+    states = _viterbi(_scores(shot, evidence, background, speeds), shape=evidence.shape)
+    _cut_unseen_standing(shot, states)
+    _extend_ends(shot, states, evidence)
+    present = states != NO_TRAIN
+    speed_px = np.where(present, speeds[np.maximum(states, 0)], 0.0)
+    speed_px[np.abs(speed_px) < NEUTRAL_PX] = 0.0  # standing: the bins about 0 are not told apart by any evidence
+    run_through_unseen_stops(speed_px, present, interval_s=shot.interval_s)
+    target = background.near + speed_px * shot.age
+    close = np.abs(shot.shift - target[:, None, None]) < 1.0 + 0.03 * np.abs(speed_px * shot.age)[:, None, None]
+    support = np.where(close & present[:, None, None], shot.response, 0.0).max(axis=2)
+    return TrainPath(speed_px, present, support.astype(np.float32))
+
+
+def _cut_unseen_standing(shot: ShotShifts, states: NDArray[np.int64]) -> None:
+    """Take away from each run's ends where it stands before it is at speed at once, in place: nothing says that it was there."""
+    half = len(_speed_axis(shot.width_px)) // 2
+    neutral = int(np.arcsinh(NEUTRAL_PX / _SPEED_KNEE_PX) / _BIN)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], states != NO_TRAIN, [0]]).astype(np.int8)))
+    start_frames = max(1, round(_BRAKE_S / shot.interval_s))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        for run in (states[start:stop], states[start:stop][::-1]):
+            moving = np.flatnonzero(np.abs(run - half) > neutral)
+            if len(moving) == 0 or moving[0] == 0 or moving[0] + 2 * start_frames >= len(run):
+                continue
+            speed = np.sinh((run[moving[0] : moving[0] + 2 * start_frames] - half) * _BIN)
+            if abs(speed[start_frames - 1] - speed[-1]) < 0.1 * abs(speed[-1]):
+                run[: moving[0]] = NO_TRAIN
+
+
+def _extend_ends(shot: ShotShifts, states: NDArray[np.int64], evidence: NDArray[np.float16]) -> None:
+    """Carry each run of states out to where the train still covers only a little of the picture (hysteresis), in place.
+
+    A path is born once its evidence clearly beats "no train"; by then the train's end has come some way into the picture.
+    With the speed known, far weaker evidence says so: out to where the sum of its excess over noise is largest (Page's
+    cumulative sum, 1954). Runs that begin or end standing still are left alone.
+    """
+    n = len(states)
+    present = np.concatenate([[False], states != NO_TRAIN, [False]])
+    edges = np.flatnonzero(np.diff(present.astype(np.int8)))
+    half = evidence.shape[1] // 2
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        for at, direction in ((int(start), -1), (int(stop) - 1, 1)):
+            state = int(states[at])
+            if abs(state - half) * _BIN < np.arcsinh(NEUTRAL_PX / _SPEED_KNEE_PX):
+                continue
+            outward = np.arange(at + direction, n if direction > 0 else -1, direction)
+            taken = np.flatnonzero(states[outward] != NO_TRAIN)
+            outward = outward[: taken[0]] if len(taken) else outward
+            seen = np.minimum(evidence[outward, max(state - 3, 0) : state + 4].max(axis=1, initial=0.0), _EXTEND_CAP)
+            gain = np.cumsum(np.where(shot.measured[outward], seen - _EXTEND_EVIDENCE, 0.0))
+            if len(gain) and gain.max() > 0:
+                states[outward[: int(gain.argmax()) + 1]] = state
+
+
+def run_through_unseen_stops(speed_px: FloatArray, present: NDArray[np.bool_], *, interval_s: float) -> None:
+    """Let a train run on that seems to stop and start again within moments, in place.
+
+    A wagon's smooth side behind a fence shows no motion, and what shows none may stand. But a train brakes for seconds: one that
+    is back at its speed at once was never slower.
+
+    Args:
+        speed_px: (n,) pixels an interval.
+        present: (n,) whether there is a train.
+        interval_s: Between frames.
+    """
+    standing = np.concatenate([[False], present & (speed_px == 0.0), [False]])
+    edges = np.flatnonzero(np.diff(standing.astype(np.int8)))
+    brake = max(1, round(_BRAKE_S / interval_s))
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        before, after = int(start) - brake, int(stop) + brake - 1
+        if before < 0 or after >= len(speed_px) or not present[before : after + 1].all():
+            continue
+        came, left = float(speed_px[before]), float(speed_px[after])
+        slower, faster = sorted((abs(came), abs(left)))
+        if (
+            came * left > 0
+            and slower > NEUTRAL_PX
+            and slower >= _SAME_SPEED_RATIO * faster
+            and (stop - start) * interval_s < _UNSEEN_STOP_S
+        ):
+            steady = max(1, round(0.5 / interval_s))
+            # At full speed until the brakes would have to be on: else it is seen to slow down.
+            earlier, later = speed_px[max(0, before - steady)], speed_px[min(len(speed_px) - 1, after + steady)]
+            if min(abs(earlier), abs(later)) > 0 and max(abs(earlier - came), abs(later - left)) < 0.25 * faster:
+                speed_px[before : after + 1] = np.linspace(came, left, after + 1 - before)
+
+
+def _viterbi(chunks: Iterable[NDArray[np.float32]], *, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Best state per frame: a speed bin, or NO_TRAIN; speeds change by a few bins a frame at most.
+
+    Args:
+        chunks: In order of time, (frames, speeds) each: gain of being at a speed in a frame over there being no train (which
+            scores 0).
+        shape: Frames and speeds in all.
+    """
+    n, bins = shape
+    scores = itertools.chain.from_iterable(chunks)
+    steps = np.arange(-_MAX_STEP, _MAX_STEP + 1)
+    # Inertia: one bin a frame is the precision, several are a jerk that no train makes.
+    cost = (_STEP_COST * np.abs(steps) * (1.0 + _STEP_GROWTH * (np.abs(steps) - 1))).astype(np.float32)
+    at = next(scores) - np.float32(_BIRTH_COST)
+    none = np.float32(0.0)
+    came_by = np.zeros((n, bins), np.int8)
+    died_from = np.full(n, NO_TRAIN, np.int64)
+    born = np.int8(127)
+    padded = np.full(bins + 2 * _MAX_STEP, -np.inf, np.float32)
+    for t, score in enumerate(scores, start=1):
+        padded[_MAX_STEP:-_MAX_STEP] = at
+        options = np.stack([padded[_MAX_STEP + s : _MAX_STEP + s + bins] for s in steps]) - cost[:, None]
+        choice = options.argmax(axis=0)
+        value = options[choice, np.arange(bins)]
+        birth = none - np.float32(_BIRTH_COST)
+        came_by[t] = np.where(birth > value, born, steps[choice].astype(np.int8))
+        ended = int(at.argmax())
+        if at[ended] > none:
+            died_from[t], none = ended, at[ended]
+        at = np.maximum(value, birth) + score
+    states = np.full(n, NO_TRAIN, np.int64)
+    state = int(at.argmax()) if at.max() > none else NO_TRAIN
+    for t in range(n - 1, -1, -1):
+        states[t] = state
+        if t == 0:
+            break
+        if state == NO_TRAIN:
+            state = int(died_from[t])
+        elif came_by[t, state] == born:
+            state = NO_TRAIN
+        else:
+            state += int(came_by[t, state])
+    return states
