@@ -320,3 +320,29 @@ def test_the_trace_says_where_each_box_and_each_place_lies(direction, oblique):
         assert [trace.places[j].vehicle if j >= 0 else -1 for j in place_of] == [*of]
         for j, ends_px in zip(place_of[of >= 0], s_px[of >= 0], strict=True):
             assert trace.places[j].s0_px - WIDTH < ends_px.mean() < trace.places[j].s1_px + WIDTH
+
+
+@pytest.mark.parametrize("direction", ["left", "right"])
+@pytest.mark.parametrize(("before", "within"), [(1, 1), (0, 1), (3, 2), (0, 2), (2, 4)])
+def test_what_stands_there_before_the_train_comes_is_no_vehicle_at_the_far_edge(direction, before, within):
+    scene = scripted_scene(Script(vehicles=6, seed=3, direction=direction, in_view_s=4.0, hard=0.0, false=0.0))
+    x = 1040 if direction == "right" else 40
+    steady = np.array([[x, 330.0, x + 200.0, 500.0]])
+    looks = [Look(-1000 * (1 + k), -0.5 * (1 + k), Detections.of(steady + 2 * k, [0.6], [0])) for k in range(before)]
+    for k, one in enumerate(scene.looks):
+        d = one.detections
+        if k < within:
+            d = Detections.of(np.concatenate([d.xyxy_px, steady + k]), [*d.score, 0.6], [*d.class_id, 0])
+        looks.append(replace(one, detections=d))
+    train = count_train(scene.passage, looks, **scene.kwargs()).train
+    assert (train.total.count, train.total.low) == (6, 6)
+
+
+def test_a_vehicle_seen_standing_before_the_train_leaves_is_counted():
+    pts_s = np.arange(0, 30, 0.1)
+    moved_px = np.maximum(pts_s - 6, 0) * 60
+    places = [200, 500, 900]
+    looks = [look(t, [(s + d, s + WIDTH + d) for s in places]) for t, d in zip(pts_s[::5], moved_px[::5], strict=True)]
+    leaves = pts_s >= 5
+    passage = passage_of(pts_s[leaves], moved_px[leaves], head_seen=False, start_s=5.0)
+    assert count(passage, looks).train.total.count == 3

@@ -274,14 +274,18 @@ EVEN_PX = 300.0 + 500.0 * np.arange(8)
 
 
 @pytest.mark.parametrize(
-    ("found_px", "pairs"),
+    ("found_px", "found_width_px", "pairs"),
     [
-        (300.0 + 250.0 * np.arange(8), 4),  # each of the first four twice, half a pitch apart: at half the scale all would fit
-        (300.0 + 1000.0 * np.arange(4), 4),  # every other one
-        (300.0 + 500.0 * np.arange(4), 4),  # the first four
-        ((EVEN_PX - 100) * 1.3, 8),  # an oblique view
-        (EVEN_PX, 8),
+        (300.0 + 250.0 * np.arange(8), 180.0, 4),  # each of the first four twice, half a pitch apart
+        (300.0 + 250.0 * np.arange(8), 90.0, 8),  # an oblique view: as narrow as it is short
+        (300.0 + 1000.0 * np.arange(4), 180.0, 4),  # every other one
+        (300.0 + 500.0 * np.arange(4), 180.0, 4),  # the first four
+        ((EVEN_PX - 100) * 1.5, 270.0, 8),
+        ((EVEN_PX - 100) * 1.5, None, 8),
+        (EVEN_PX, 180.0, 8),
     ],
 )
-def test_evenly_spaced_vehicles_are_not_matched_at_half_the_scale(found_px: np.ndarray, pairs: int) -> None:
-    assert len(match_along(EVEN_PX, np.full(8, 180.0), found_px)) == pairs
+def test_evenly_spaced_vehicles_are_matched_at_the_scale_of_their_widths(
+    found_px: np.ndarray, found_width_px: float | None, pairs: int
+) -> None:
+    assert len(match_along(EVEN_PX, np.full(8, 180.0), found_px, found_width_px)) == pairs

@@ -48,6 +48,9 @@ picture of the first weights at the default score on their validation pictures."
 FALSE_SHAPE = 0.5
 """Shape of the Gamma distribution of the false boxes per look: ten times as many on one clip as on the next is nothing rare."""
 
+ENDS_SHARE = 0.2
+"""Share of the view by which head and tail are found too late or too early, the scale of an exponential."""
+
 RATE_GRID = np.array([0.01, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.995])
 MIN_RATE = 0.1
 """What is seen in fewer looks cannot be told from chance; vehicles are not sought below."""
@@ -127,8 +130,15 @@ def count_opportunities(s: Sightings, clusters: Clusters, table: LookTable, *, w
     return Opportunities(full @ weight, (full & hit) @ weight, part @ weight, (part & hit) @ weight)
 
 
-def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existence:
-    """Existence of each place, the detection rates and the false boxes, fitted together."""
+def fit_existence(s: Sightings, clusters: Clusters, table: LookTable, off_ends_px: FloatArray | float = 0.0) -> Existence:
+    """Existence of each place, the detection rates and the false boxes, fitted together.
+
+    Args:
+        s: The boxes.
+        clusters: Their places.
+        table: The looks.
+        off_ends_px: (j,) how far each place lies beyond the train's head or tail.
+    """
     groups = len(clusters)
     chances = count_opportunities(s, clusters, table)
     if groups == 0:
@@ -139,6 +149,8 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
     confuser = np.logaddexp.reduce(np.log(_CONFUSER_RATES) + log_rate, axis=1)
     shape = _PlaceShape.of(s, clusters, table, typical_px)
 
+    # Where the train begins and ends is known so well only; what lies far beyond is not on it.
+    beyond = off_ends_px / (ENDS_SHARE * (table.view_px[1] - table.view_px[0]))
     looks_right = _Likeness.of(s, clusters)
     false = _FalseRates.of(hits, table)
     together = shape.log_together(chances, false.per_look_px)
@@ -154,7 +166,7 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable) -> Existen
         gaps = _Gaps.of(clusters, probability, typical_px)
         by_rate = np.log(rates + _TINY) + log_rate
         vehicle = np.logaddexp.reduce(by_rate, axis=1) + gaps.log_place(clusters, probability) + shape.log_width(probability)
-        vehicle += looks_right.log_ratio(probability)
+        vehicle += looks_right.log_ratio(probability) - beyond
         as_vehicle = vehicle[:, None] + together
         given = 1 / (1 + np.exp(-np.clip(as_vehicle - not_vehicle, -50, 50)))
         share = false.share(np.logaddexp(as_vehicle, not_vehicle), further, gaps.free_share)

@@ -2,11 +2,12 @@
 
 A vehicle on the train keeps its place in ``x - D(t)``. One parked before the tracks keeps its place in ``x - B(t)``, the
 background's coordinate, and a caption or a mark on the lens in ``x`` itself; along the train each of those smears into a
-row of weak places.
+row of weak places. What stands there before the train comes, or is left when it has gone, lies off the train's ends.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from vision.count.cluster import Clusters, cluster_places, group_median, typical_width_px
 from vision.count.coordinate import Bools, Ints, LookTable, Sightings
 from vision.count.existence import count_opportunities
-from vision.types import FloatArray
+from vision.geometry import Boxes, iou_matrix
+from vision.types import FloatArray, Look, Passage
 
 BAND_SHARE = 0.3
 """A box must have this share of its height, or its middle, in the rows of the train."""
@@ -67,6 +69,73 @@ def moves_with(sightings: Sightings, table: LookTable, other_px: FloatArray) -> 
     # Its boxes cut by the edge of the view go with it; where they begin says nothing.
     thing = np.bincount(label, weights=gone & sightings.whole) > 0.5 * np.bincount(label, weights=sightings.whole)
     return np.asarray(gone | (thing[label] & (places.of >= 0) & ~sightings.whole & ~strong))
+
+
+OFF_END_SHARE = 0.5
+"""Where head and tail are is known to a frame only: what lies beyond them begins so much of the typical width from them."""
+
+SAME_THING_IOU = 0.5
+FIRM_LOOKS = 4
+LOOKS_AROUND = 8
+"""So many looks before the train and after it are asked for what stands there without it."""
+
+
+def stands_off_the_ends(sightings: Sightings, table: LookTable, passage: Passage, outside: Sequence[Look]) -> Bools:
+    """(n,) whether a box lies ahead of the head or behind the tail and a thing of the background was seen at its place.
+
+    A detector that errs on a roof does so on every frame that shows it: on those before the train as well, and on the first ones
+    of it. The latter alone would be a vehicle near the far edge, seen in each of the few looks that it had left.
+
+    Args:
+        sightings: Boxes as they are on the picture, not straightened.
+        table: Their looks.
+        passage: For its ends; where an end was not seen, nothing lies beyond it.
+        outside: Looks before and after the passage.
+    """
+    none = np.zeros(len(sightings), bool)
+    typical_px = typical_width_px(sightings)
+    if len(sightings) == 0 or np.ptp(table.displacement_px - table.background_px) < 2 * typical_px:
+        return none
+    off = beyond_ends_px(sightings.centre_px, passage, table.view_px) > OFF_END_SHARE * typical_px
+    if not off.any():
+        return none
+    _, seen = _rates(sightings, cluster_places(sightings, table), table)
+    asked = np.flatnonzero(off & (seen < FIRM_LOOKS))
+
+    shift_px = table.background_px[sightings.look[asked]]
+    x0_px, x1_px = sightings.x0_px[asked] - shift_px, sightings.x1_px[asked] - shift_px
+    here = np.stack([x0_px, sightings.y0_px[asked], x1_px, sightings.y1_px[asked]], axis=1).astype(np.float32)
+    # Looks in quick succession show anything at nearly one place; elsewhere along the train it is no vehicle of it.
+    along_px = sightings.centre_px[asked]
+    apart = np.abs(along_px[:, None] - along_px[None, :]) > OFF_END_SHARE * typical_px
+    beside = (iou_matrix(here, here) >= SAME_THING_IOU) & apart
+    without = iou_matrix(here, _without_the_train(passage, outside)) >= SAME_THING_IOU
+    none[asked] = beside.any(axis=1) | without.any(axis=1)
+    return none
+
+
+def beyond_ends_px(s_px: FloatArray, passage: Passage, view_px: tuple[float, float]) -> FloatArray:
+    """How far each ``s`` lies ahead of the head or behind the tail, pixels, 0 between them; same shape.
+
+    The head is where the train comes in when the passage begins, the tail where it goes out when the passage ends; an end that
+    was not seen bounds nothing.
+    """
+    heading = {"right": 1.0, "left": -1.0}.get(passage.direction, 0.0)
+    enters, leaves = view_px if heading > 0 else view_px[::-1]
+    ahead_px = heading * (s_px - (enters - float(passage.displacement_at(passage.start_s))))
+    behind_px = -heading * (s_px - (leaves - float(passage.displacement_at(passage.end_s))))
+    return np.asarray(np.maximum(np.maximum(ahead_px * passage.head_seen, behind_px * passage.tail_seen), 0.0))
+
+
+def _without_the_train(passage: Passage, outside: Sequence[Look]) -> Boxes:
+    """(m, 4) boxes of the looks next to a passage, in the background's coordinate as it was at the passage's near end."""
+    before = sorted((look for look in outside if look.pts_s < passage.start_s), key=lambda look: look.pts_s)[-LOOKS_AROUND:]
+    after = sorted((look for look in outside if look.pts_s > passage.end_s), key=lambda look: look.pts_s)[:LOOKS_AROUND]
+    parts = [np.zeros((0, 4), np.float32)]
+    for looks, background_px in ((before, passage.background_px[0]), (after, passage.background_px[-1])):
+        shift = np.array([background_px, 0, background_px, 0], np.float32)
+        parts.extend(look.detections.xyxy_px - shift for look in looks)
+    return np.concatenate(parts)
 
 
 def _scatter(s: Sightings, places: Clusters) -> tuple[FloatArray, FloatArray, Ints]:

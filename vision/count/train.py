@@ -15,7 +15,7 @@ from vision.count.columns import ColumnMap, fit_columns, straightened
 from vision.count.coordinate import Bools, LookTable, Sightings, place_detections, tabulate_looks
 from vision.count.existence import Existence, count_opportunities, fit_existence
 from vision.count.intervals import interval_around, poisson_binomial, with_unseen
-from vision.count.layers import moves_with, outside_band
+from vision.count.layers import beyond_ends_px, moves_with, outside_band, stands_off_the_ends
 from vision.count.registration import common_offsets
 from vision.count.trace import Trace, trace_count
 from vision.taxonomy import Taxonomy
@@ -155,12 +155,14 @@ def count_train(
     fate.drop_looks(outside, DROP_OUTSIDE_PASSAGE)
     fate.drop_looks(repeated, DROP_REPEATED_LOOK)
     sightings = place_detections(table, looks, picture_wh_px[0])
-    sightings, measured, columns = _on_the_train(sightings, table, passage, fate, px_per_m)
+    around = [looks[i] for i in outside]
+    sightings, measured, columns = _on_the_train(sightings, table, passage, around, fate, px_per_m)
     sightings, table, places = _registered(sightings, measured)
 
     sightings = fate.drop(sightings, table, loose := places.of < 0, DROP_CUT_BOX)
     places = Clusters(places.s0_px, places.s1_px, places.of[~loose], places.core[~loose])
-    existence = fit_existence(sightings, places, table)
+    off_ends_px = beyond_ends_px(places.centre_px, passage, table.view_px)
+    existence = fit_existence(sightings, places, table, off_ends_px)
     names = ClassNames.of(class_names, taxonomy)
     classes = pool_classes(sightings, places, table, names, config.leaf_share)
 
@@ -192,7 +194,7 @@ def count_train(
 
 
 def _on_the_train(
-    s: Sightings, table: LookTable, passage: Passage, fate: _Fate, px_per_m: float | None
+    s: Sightings, table: LookTable, passage: Passage, around: Sequence[Look], fate: _Fate, px_per_m: float | None
 ) -> tuple[Sightings, LookTable, ColumnMap]:
     """The sightings without those that are beside the train or move with something else, straightened, and how."""
     middle = (s.x0_px + s.x1_px) / 2
@@ -207,6 +209,7 @@ def _on_the_train(
     s = fate.drop(s, table, apart, DROP_OUTSIDE_BAND)
     # Before boxes at the band's rim are asked: a parked car would lose most of its boxes there, and with them its steadiness.
     s = fate.drop(s, table, moves_with(s, table, table.background_px), DROP_MOVES_WITH_BACKGROUND)
+    s = fate.drop(s, table, stands_off_the_ends(s, table, passage, around), DROP_MOVES_WITH_BACKGROUND)
     s = fate.drop(s, table, outside_band(s, passage.band_y_px), DROP_OUTSIDE_BAND)
     if px_per_m is not None:
         shortest_px, longest_px = PLAUSIBLE_M[0] * px_per_m, PLAUSIBLE_M[1] * px_per_m

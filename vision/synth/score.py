@@ -27,9 +27,7 @@ __all__ = ["ClassScore", "Scores", "TrainScore", "TruthTrain", "TruthVehicle", "
 FloatArray = NDArray[np.float64]
 
 _OTHER_SCALES = (0.4, 3.0)
-_WHOLE_RATIOS = np.array([1 / 3, 1 / 2, 2 / 3, 3 / 2, 2, 3])
-_NEAR_RATIO = 0.08
-_OWN_SCALE = 0.8
+_SAME_WIDTH = 1.4
 
 NOT_MILITARY = frozenset({"car", "uaz", "civil_car"})
 """Classes that a train's total leaves out."""
@@ -78,7 +76,8 @@ class TruthTrain:
 class FoundTrain:
     """A line of a run's ``trains.ndjson`` with its vehicles, in order from the head: (class, position_px).
 
-    ``complete`` says whether head and tail were seen, None where the line does not.
+    ``complete`` says whether head and tail were seen, None where the line does not; ``width_px`` is the median width of its
+    vehicles' boxes, None where none is given.
     """
 
     train_id: str
@@ -90,6 +89,7 @@ class FoundTrain:
     direction: str
     listed: tuple[tuple[str, float], ...] | None
     complete: tuple[bool, bool] | None = None
+    width_px: float | None = None
 
 
 # Reading. Every value is checked where it enters; an error names file and line.
@@ -236,8 +236,11 @@ def found_trains(
         TruthError: A row is not of the expected form.
     """
     by_train: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    widths: dict[str, list[float]] = defaultdict(list)
     for number, row in enumerate(vehicles or (), start=1):
         where = f"vehicles row {number}"
+        if row.get("xyxy_px") is not None:
+            widths[_text(row, "train_id", where)].append(_box_width(row["xyxy_px"], where))
         by_train[_text(row, "train_id", where)].append((_number(row, "position_px", where), _text(row, "class", where)))
     trains = []
     for number, row in enumerate(rows, start=1):
@@ -255,9 +258,18 @@ def found_trains(
                 direction=_text(row, "direction", where),
                 listed=None if vehicles is None else tuple((c, p) for p, c in sorted(by_train.get(train_id, []))),
                 complete=_both(row.get("complete") or {}, ("head", "tail"), where),
+                width_px=float(np.median(widths[train_id])) if widths.get(train_id) else None,
             )
         )
     return trains
+
+
+def _box_width(value: object, where: str) -> float:
+    try:
+        x0, _, x1, _ = (float(edge) for edge in value)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise TruthError(f"{where}: xyxy_px must be four numbers, got {value!r}") from error
+    return x1 - x0
 
 
 # Matching.
@@ -311,7 +323,9 @@ def _beside(truth: Sequence[TruthTrain], pairs: Sequence[int | None], t: int, f:
     return common_s > 0.25 * min(truth[t].end_s - truth[t].start_s, truth[other].end_s - truth[other].start_s)
 
 
-def match_along(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray) -> list[tuple[int, int]]:
+def match_along(
+    truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray, found_width_px: float | None = None
+) -> list[tuple[int, int]]:
     """Vehicles matched with reports along a train.
 
     The run's coordinate may be stretched and shifted against the truth's (its head was found too early, its speed was a
@@ -321,6 +335,7 @@ def match_along(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray
         truth_px: (n,) centres, increasing.
         width_px: (n,) widths, same scale.
         found_px: (m,) centres, increasing.
+        found_width_px: How wide a reported vehicle is, same scale as ``found_px``; None where that is not known.
 
     Returns:
         Pairs (truth, found), each index at most once.
@@ -342,28 +357,25 @@ def match_along(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray
             if (len(again), -again_cost) <= (len(pairs), -cost):
                 break
             pairs, cost = again, again_cost
-        if (len(pairs), -cost) > (len(best), -best_cost) and not _next_but_one(truth_px, width_px, found_px, pairs):
+        if (len(pairs), -cost) > (len(best), -best_cost) and _as_wide(truth_px, width_px, found_px, found_width_px, pairs):
             best, best_cost = pairs, cost
         if len(best) == min(len(truth_px), len(found_px)) and best_cost < 0.2 * len(best):
             break
     return best
 
 
-def _next_but_one(truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray, pairs: list[tuple[int, int]]) -> bool:
-    """Whether a pairing may owe itself to even spacing: laid on at half the scale, half a train counted twice fits a whole one.
+def _as_wide(
+    truth_px: FloatArray, width_px: FloatArray, found_px: FloatArray, found_width_px: float | None, pairs: list[tuple[int, int]]
+) -> bool:
+    """Whether the scale of a pairing makes the reported vehicles as wide as the true ones.
 
-    Vehicles that stand unevenly cannot be mistaken so. Of evenly spaced ones scales near 1/2, 2/3, 3/2, 2 and the like say
-    nothing, nor does any scale of its own that leaves vehicles over on both sides.
+    Evenly spaced vehicles fit at half the scale as well: half a train counted twice would then pass for a whole one.
     """
-    if len(pairs) < 3:
-        return False
+    if found_width_px is None or len(pairs) < 3:
+        return True
     t, f = (np.array(side) for side in zip(*pairs, strict=True))
-    slope = float(np.polyfit(found_px[f], truth_px[t], 1)[0])
-    gaps_px = np.diff(truth_px[t])
-    steps = gaps_px / max(float(gaps_px.min()), 1e-9)
-    even = bool(np.all(np.abs(steps - np.round(steps)) * gaps_px.min() <= 0.5 * np.median(width_px)))
-    left_over = len(pairs) < min(len(truth_px), len(found_px)) and not _OWN_SCALE < slope < 1 / _OWN_SCALE
-    return even and (left_over or bool(np.any(np.abs(slope / _WHOLE_RATIOS - 1) <= _NEAR_RATIO)))
+    wider = float(np.polyfit(found_px[f], truth_px[t], 1)[0]) * found_width_px / float(np.median(width_px))
+    return 1 / _SAME_WIDTH <= wider <= _SAME_WIDTH
 
 
 def _starts(truth_px: FloatArray, found_px: FloatArray) -> list[tuple[float, float]]:
@@ -508,7 +520,8 @@ def _placed(
         elif truth.direction == "right" and found.direction in {"still", "unknown"}:
             # Without a direction a run counts from the left end, and that is this train's tail.
             readings = [turned]
-    best = [(reading, match_along(centres, widths, np.array([position for _, position in reading]))) for reading in readings]
+    wide_px = found.width_px if found is not None else None
+    best = [(reading, match_along(centres, widths, np.array([px for _, px in reading]), wide_px)) for reading in readings]
     named = [vehicle.class_name for vehicle in truth.listed or ()]
 
     def agreement(reading: tuple[_Listed, list[tuple[int, int]]]) -> tuple[int, int]:
