@@ -17,8 +17,10 @@ from vision.motion.path import TrainPath, train_path
 from vision.motion.smooth import smoothed_offset
 
 _TELL_APART_PX = 2.0 * SAME_AS_BACKGROUND_PX
-_MULTIPLES = (1.0, 2.0, 3.0)
+_LOST_STEPS = (1, 2)
 _LEAP_PX = 3.0
+_LEAP_FACTOR = 2.0
+_HIDDEN_PX = 1.5
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -97,27 +99,37 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
             # Too soon after the anchor, or it moves as a background layer does, whose peak would be taken for its own.
             trust[t], support[t] = trust[t - 1], path.support[t]
             continue
-        step_px = path.speed_px[t] * shot.step[t]
-        shift, trust[t], support[t] = _train_shift(shot, t, predicted, step_px)
+        leap_px, shift, trust[t], support[t] = _train_shift(shot, t, predicted, _leaps_px(shot, t, path.speed_px[t]))
         if trust[t] > 0:
-            lost = round((shift - predicted) / step_px) * step_px if abs(step_px) > _LEAP_PX else 0.0
-            train_px[t] += lost
-            offset_px[t] = shift - predicted - lost
+            train_px[t] += leap_px
+            offset_px[t] = shift - predicted - leap_px
     train_px += smoothed_offset(offset_px, trust, shot.anchor)
     return Layers(shot.first, background_px, train_px, path.present, path.speed_px, trust, support, band_background)
 
 
-def _train_shift(shot: ShotShifts, t: int, predicted_px: float, step_px: float) -> tuple[float, float, NDArray[np.float32]]:
-    """The train's shift since the anchor near the predicted one; multiples of the step stand for dropped frames."""
-    best: tuple[float, float, NDArray[np.float32]] = (predicted_px, 0.0, np.zeros(shot.shift.shape[1], np.float32))
-    tolerance = 1.0 + 0.04 * abs(step_px)
-    for multiple in _MULTIPLES if abs(step_px) > _LEAP_PX else _MULTIPLES[:1]:
-        target = predicted_px + (multiple - 1.0) * step_px
-        close = np.abs(shot.shift[t] - target) < tolerance
+def _leaps_px(shot: ShotShifts, t: int, speed_px: float) -> list[tuple[float, float]]:
+    """Where the train may be beside its prediction, as the clock of a clip lies: (pixels, how far it must beat what comes first)."""
+    hidden_px = speed_px * shot.step[t - 1] if shot.repeated[t - 1] else 0.0
+    step_px = speed_px * shot.step[t] - hidden_px
+    leaps = [(0.0, 1.0)]
+    if abs(step_px) > _LEAP_PX:
+        # Another multiple of the step, for lost frames, must beat the plain prediction by far: a fence repeats too.
+        leaps += [(lost * step_px, _LEAP_FACTOR) for lost in _LOST_STEPS]
+    # A doubled frame takes no time of the train's, or it stands for one that was lost.
+    return leaps if abs(hidden_px) < _HIDDEN_PX else [*leaps, (-hidden_px, 1.0)]
+
+
+def _train_shift(
+    shot: ShotShifts, t: int, predicted_px: float, leaps_px: list[tuple[float, float]]
+) -> tuple[float, float, float, NDArray[np.float32]]:
+    """The leap that the peaks speak for, the train's shift since the anchor with it, how sure that is, and each band's response."""
+    best = (0.0, predicted_px, 0.0, np.zeros(shot.shift.shape[1], np.float32))
+    tolerance = 1.0 + 0.02 * max(abs(leap_px) for leap_px, _ in leaps_px)
+    for leap_px, factor in leaps_px:
+        close = np.abs(shot.shift[t] - predicted_px - leap_px) < tolerance
         per_band = np.where(close, shot.response[t], 0.0).max(axis=1)
         total = float(per_band.sum())
-        # Another multiple must beat the plain prediction by far: a fence repeats too.
-        if total > (best[1] if multiple == 1.0 else max(2.0 * best[1], 1.0)):
+        if total > (best[2] if factor == 1.0 else max(factor * best[2], 1.0)):
             weight = np.where(close, shot.response[t], 0.0).astype(np.float64) ** 2
-            best = (float((weight * shot.shift[t]).sum() / weight.sum()), total, per_band.astype(np.float32))
-    return best[0], float(np.clip(best[1] / 1.5, 0.0, 1.0)), best[2]
+            best = (leap_px, float((weight * shot.shift[t]).sum() / weight.sum()), total, per_band.astype(np.float32))
+    return best[0], best[1], float(np.clip(best[2] / 1.5, 0.0, 1.0)), best[3]
