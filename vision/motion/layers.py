@@ -108,7 +108,7 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
 
 
 def _leaps_px(shot: ShotShifts, t: int, speed_px: float) -> list[tuple[float, float]]:
-    """Where the train may be beside its prediction, as the clock of a clip lies: (pixels, how far it must beat what comes first)."""
+    """Where the train may be beside its prediction, as a clip's clock lies: (pixels, how far it must beat what comes first)."""
     hidden_px = speed_px * shot.step[t - 1] if shot.repeated[t - 1] else 0.0
     step_px = speed_px * shot.step[t] - hidden_px
     leaps = [(0.0, 1.0)]
@@ -122,7 +122,7 @@ def _leaps_px(shot: ShotShifts, t: int, speed_px: float) -> list[tuple[float, fl
 def _train_shift(
     shot: ShotShifts, t: int, predicted_px: float, leaps_px: list[tuple[float, float]]
 ) -> tuple[float, float, float, NDArray[np.float32]]:
-    """The leap that the peaks speak for, the train's shift since the anchor with it, how sure that is, and each band's response."""
+    """The leap that the peaks speak for, the train's shift since the anchor with it, how sure that is, and what bands say."""
     best = (0.0, predicted_px, 0.0, np.zeros(shot.shift.shape[1], np.float32))
     tolerance = 1.0 + 0.02 * max(abs(leap_px) for leap_px, _ in leaps_px)
     for leap_px, factor in leaps_px:
