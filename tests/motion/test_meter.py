@@ -1,7 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
-from tests.motion.clips import Film, film, scene
+from tests.motion.clips import Film, film, measure, scene
 from vision.config import MotionConfig
 from vision.motion.meter import MotionMeter
 
@@ -28,6 +29,33 @@ def test_a_repeat_is_named_and_not_measured(passing: Film) -> None:
     assert series.repeated.tolist() == [False, False, False, True, False, False]
     assert series.anchor[3] == 3
     assert (series.response[3] == 0).all()
+
+
+def test_a_repeat_that_the_encoder_touched_is_a_repeat(passing: Film) -> None:
+    rng = np.random.default_rng(1)
+    middle = len(passing.grey) // 2
+    shown = [middle + i - i % 2 for i in range(40)]
+    touched = []
+    for i in shown:
+        spots = (rng.random(passing.grey[i].shape) < 0.04).astype(np.uint8)
+        touched.append(cv2.add(passing.grey[i], spots))
+    series = measure(touched, [i / 25 for i in range(40)], passing.spec)
+    assert series.repeated[2:].tolist() == [i % 2 == 1 for i in range(2, 40)]
+    assert not np.isin(series.anchor[~series.repeated], np.flatnonzero(series.repeated)).any()
+
+
+def test_what_creeps_is_no_repeat() -> None:
+    rng = np.random.default_rng(2)
+    wide = cv2.GaussianBlur(rng.integers(0, 255, (180, 400), dtype=np.uint8), (0, 0), 3.0)
+    # Fast for a while, so that a small change is known to be little; then each frame changes by less than a repeat may.
+    at_px = np.concatenate([3.0 * np.arange(12), 33.0 + np.arange(1, 61) / 32])
+    grey = [cv2.warpAffine(wide, np.array([[1.0, 0.0, -x], [0.0, 1.0, 0.0]]), (320, 180)) for x in at_px]
+    series = measure(grey, [i / 25 for i in range(len(grey))], scene(1))
+    steps = np.abs(np.diff(grey[12:], axis=0).astype(np.int8)).mean(axis=(1, 2))
+    assert np.median(steps) < 0.25
+    shown = np.flatnonzero(~series.repeated[12:])
+    assert len(shown) >= 4
+    assert np.diff(shown).max() <= 13  # no freeze is believed for longer than half a second
 
 
 def test_a_cut_is_seen_in_the_coherence(passing: Film) -> None:

@@ -22,7 +22,12 @@ _STILL_ANCHOR_MAX_AGE = 2
 _STILL_PX = 0.4
 _SUPPORTED = 0.2
 _LOST_COHERENCE = 0.25
+# A doubled frame is the one before but for what the encoder made of it: a small part of what frames change by just then.
+_SAME_FRAME_GREY = 0.01
 _REPEATED_FRAME_GREY = 0.25
+_REPEATED_FRAME_SHARE = 0.2
+_CHANGES = 9
+_LONGEST_FREEZE = 12
 _FIRST_FRAMES = 512
 _STATIC_TIME_S = 1.5
 _STATIC_KNOWN = 0.15
@@ -90,7 +95,8 @@ class MotionMeter:
         self._anchor: Spectrum | None = None
         self._anchor_index = 0
         self._before: Spectrum | None = None
-        self._before_luma: NDArray[np.uint8] | None = None
+        self._before_index = 0
+        self._repeats = _Repeats()
         self._static: NDArray[np.complex64] | None = None
         self._static_weight = 0.0
         self._pts_s: list[float] = []
@@ -113,22 +119,23 @@ class MotionMeter:
         """
         index = len(self._pts_s)
         self._rows, self._width_px = luma.shape
-        repeated = self._before_luma is not None and _mean_difference(luma, self._before_luma) < _REPEATED_FRAME_GREY
+        repeated = self._repeats.push(luma)
         spectrum = self._before if repeated and self._before is not None else Spectrum(luma)
         whole = moving = _no_peaks(self._config.bands)
         anchor_index = index
         if self._anchor is not None and not repeated:
             anchor_index = self._anchor_index
             whole, moving = self._register(spectrum, self._anchor)
-            if whole.coherence < _LOST_COHERENCE and anchor_index < index - 1 and self._before is not None:
-                anchor_index = index - 1
+            if whole.coherence < _LOST_COHERENCE and anchor_index < self._before_index and self._before is not None:
+                anchor_index = self._before_index
                 whole, moving = self._register(spectrum, self._before)
         self._append(pts_s, anchor_index, whole, moving, repeated)
         if not repeated:
             self._learn_static(spectrum, index, lost=anchor_index < index and whole.coherence < _LOST_COHERENCE / 2)
         if self._anchor is None or (not repeated and self._anchor_is_stale(whole, moving, index)):
             self._anchor, self._anchor_index = spectrum, index
-        self._before, self._before_luma = spectrum, luma
+        if not repeated:
+            self._before, self._before_index = spectrum, index
         return self._speed_now(moving, anchor_index, index)
 
     def _register(self, spectrum: Spectrum, anchor: Spectrum) -> tuple[BandPeaks, BandPeaks]:
@@ -184,7 +191,7 @@ class MotionMeter:
 
     def _anchor_is_stale(self, whole: BandPeaks, moving: BandPeaks, index: int) -> bool:
         """A new anchor is due once anything has moved far from it, it is old, or it no longer resembles the frame."""
-        age = index - self._anchor_index
+        age = index - self._anchor_index - sum(self._repeated[self._anchor_index : index])
         if age >= _ANCHOR_MAX_AGE or whole.coherence < 2 * _LOST_COHERENCE:
             return True
         moved_px = max(float(np.where(p.response > _SUPPORTED, np.abs(p.shift_px), 0.0).max()) for p in (whole, moving))
@@ -196,6 +203,35 @@ class MotionMeter:
             self._speeds.append(_fastest_layer_px(peaks) / elapsed_s)
         middle = sorted(self._speeds)[len(self._speeds) // 2] if self._speeds else 0.0
         return middle * self._frame_wh_px[0] / self._width_px
+
+
+class _Repeats:
+    """Tells doubled frames from those that show something new.
+
+    Each picture is compared with the last one that was new, not with the one before: what creeps adds up until it counts.
+    """
+
+    def __init__(self) -> None:
+        self._shown: NDArray[np.uint8] | None = None
+        self._changes_grey: deque[float] = deque(maxlen=_CHANGES)
+        self._run = 0
+
+    def push(self, luma: NDArray[np.uint8]) -> bool:
+        """Whether the next picture repeats the last new one."""
+        change_grey = 255.0 if self._shown is None else _mean_difference(luma, self._shown)
+        if change_grey < _SAME_FRAME_GREY:
+            return True
+        usual_grey = float(np.median(self._changes_grey)) if self._changes_grey else 0.0
+        if change_grey < min(_REPEATED_FRAME_GREY, _REPEATED_FRAME_SHARE * usual_grey):
+            self._run += 1
+            if self._run <= _LONGEST_FREEZE:
+                return True
+            # No freeze lasts so long: the train has stopped or gone, and little change is usual now.
+            self._changes_grey.clear()
+        self._run = 0
+        self._changes_grey.append(change_grey)
+        self._shown = luma
+        return False
 
 
 def _mean_difference(luma: NDArray[np.uint8], before: NDArray[np.uint8]) -> float:
