@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.support.clips import small_scene
 from vision.config import MotionConfig, VideoConfig
+from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import find_passages
 from vision.synth.benchmark import slip_px, small_grey
@@ -18,7 +19,7 @@ from vision.synth.drawn import DrawnAssets
 from vision.synth.render import Renderer, SceneTruth
 from vision.synth.scene import Condition, Knots, SceneSpec, whole_duration_s
 from vision.types import Passage, Shot
-from vision.video import VideoReader
+from vision.video import ShotSplitter, VideoReader
 
 Grey = NDArray[np.uint8]
 
@@ -48,10 +49,19 @@ def measure(grey: list[Grey], pts_s: list[float], spec: SceneSpec) -> MotionSeri
     return meter.finish()
 
 
-def passages_of(series: MotionSeries) -> list[Passage]:
+def passages_of(series: MotionSeries, joins: Sequence[Join] = ()) -> list[Passage]:
     """The passages of a series that is one shot."""
     shot = Shot(0, float(series.pts_s[0]), float(series.pts_s[-1]))
-    return find_passages(series, [shot], MotionConfig())[0]
+    return find_passages(series, [shot], MotionConfig(), joins)[0]
+
+
+def joins_of(grey: Sequence[Grey], pts_s: Sequence[float]) -> tuple[Join, ...]:
+    """Where the pictures change all of a sudden, as a scan notes it."""
+    splitter, keeper = ShotSplitter(), JoinKeeper()
+    for picture, time_s in zip(grey, pts_s, strict=True):
+        splitter.push(picture, time_s)
+        keeper.push(picture, time_s, splitter.last_change)
+    return keeper.joins()
 
 
 def film(spec: SceneSpec) -> Film:

@@ -103,7 +103,7 @@ def test_every_flag_of_the_house_has_its_words() -> None:
     from vision.motion import passages
 
     flags = {value for name, value in vars(counter).items() if name.startswith("FLAG_")}
-    flags |= {passages.AMBIGUOUS_REGISTRATION, passages.GAP_BRIDGED, passages.STANDING, passages.NO_BACKGROUND}
+    flags |= {passages.AMBIGUOUS_REGISTRATION, passages.GAP_BRIDGED, passages.STANDING, passages.NO_BACKGROUND, passages.JUMP_CUT}
     assert flags <= words.FLAGS.keys()
 
 

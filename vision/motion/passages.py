@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import MotionConfig
+from vision.motion.jumps import Join, measure_jump
 from vision.motion.layers import Layers, separate_layers
 from vision.motion.meter import MotionSeries
 from vision.types import Direction, Dropped, Passage, Shot
@@ -17,6 +18,7 @@ AMBIGUOUS_REGISTRATION = "ambiguous_registration"
 GAP_BRIDGED = "gap_bridged"
 STANDING = "standing"
 NO_BACKGROUND = "no_background"
+JUMP_CUT = "jump_cut"
 
 _MOVING_PX = 0.12
 _QUIET_FRAMES = 5
@@ -27,15 +29,20 @@ _BRIDGE_SPEED_RATIO = 0.75
 _HIDDEN_SHARE = 0.05
 _LOW_TRUST = 0.15
 _BAND_SHARE = 0.3
+_SMALLEST_JUMP_PX = 4.0
+_ROWS_FRAMES = 50
 
 
-def find_passages(series: MotionSeries, shots: Sequence[Shot], config: MotionConfig) -> tuple[list[Passage], list[Dropped]]:
+def find_passages(
+    series: MotionSeries, shots: Sequence[Shot], config: MotionConfig, joins: Sequence[Join] = ()
+) -> tuple[list[Passage], list[Dropped]]:
     """All trains that pass, shot by shot, in order of time; and what looked like one but was left out.
 
     Args:
         series: Band shifts of the whole video.
         shots: Its shots.
         config: Smallest duration and advance of a passage.
+        joins: Where the picture changed all of a sudden, of the whole video.
     """
     passages: list[Passage] = []
     dropped: list[Dropped] = []
@@ -45,13 +52,18 @@ def find_passages(series: MotionSeries, shots: Sequence[Shot], config: MotionCon
             dropped.append(Dropped("shot", "too_short", at_s=shot.start_s))
             continue
         layers = shot_layers(series, shot)
-        for start, stop, bridged in _runs(layers, series):
+        runs = _runs(layers, series)
+        jumps = _follow_jumps(layers, series, joins)
+        for start, stop, bridged in runs:
             passage = _passage(series, layers, shot, start, stop)
             reason = _not_a_train(passage, series, config)
             if reason:
                 dropped.append(Dropped("train", reason, at_s=passage.start_s))
-            else:
-                passages.append(replace(passage, flags=(*passage.flags, GAP_BRIDGED)) if bridged else passage)
+                continue
+            jumped = {measured for at, measured in jumps if start < at <= stop}
+            doubts = ((GAP_BRIDGED, bridged), (JUMP_CUT, bool(jumped)), (AMBIGUOUS_REGISTRATION, False in jumped))
+            new = (flag for flag, applies in doubts if applies and flag not in passage.flags)
+            passages.append(replace(passage, flags=(*passage.flags, *new)))
     return passages, dropped
 
 
@@ -149,6 +161,43 @@ def _bridge(layers: Layers, before: int, after: int) -> None:
     layers.train_px[after:] += arrived - layers.train_px[after]
     layers.speed_px[before + 1 : after] = speed
     layers.present[before + 1 : after] = True
+
+
+def _follow_jumps(layers: Layers, series: MotionSeries, joins: Sequence[Join]) -> list[tuple[int, bool]]:
+    """Move the train on where a piece of the video is missing, in place.
+
+    A jump that cannot be measured left nothing in view that was there before: the train is moved on by a whole view.
+
+    Returns:
+        For each jump the frame after it, counted within the shot, and whether it was measured.
+    """
+    jumps: list[tuple[int, bool]] = []
+    last = len(layers.present) - 1
+    for join in joins:
+        after = join.index - layers.first
+        if not (1 <= after <= last and layers.present[after - 1 : after + 1].all()):
+            continue
+        step_px = float(np.median(layers.speed_px[max(0, after - _QUIET_FRAMES) : after]))
+        if abs(step_px) <= _MOVING_PX:
+            continue
+        about = slice(max(0, after - _ROWS_FRAMES), after)
+        top_px, foot_px = _band_rows(layers.band_support[about], series)
+        rows = int(top_px / series.row_scale), int(np.ceil(foot_px / series.row_scale))
+        jump = measure_jump(join.before, join.after, expected_px=step_px, rows=rows)
+        if jump.plain:
+            continue
+        # The first frame that was registered against one from after the jump: until then the track is a mere prediction.
+        ahead = np.flatnonzero(series.anchor[join.index + 1 : layers.first + last + 1] >= join.index)
+        known = min(after + 1 + int(ahead[0]), last) if len(ahead) else last
+        relative_px = layers.train_px - layers.background_px
+        since_px = float(layers.speed_px[after + 1 : known + 1].sum())
+        assumed_px = float(relative_px[known] - relative_px[after - 1]) - since_px
+        shift_px = jump.shift_px if jump.shift_px is not None else float(np.copysign(series.width_px, step_px))
+        if abs(shift_px - assumed_px) <= _SMALLEST_JUMP_PX:
+            continue
+        layers.train_px[after:] += shift_px - assumed_px
+        jumps.append((after, jump.shift_px is not None))
+    return jumps
 
 
 def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop: int) -> Passage:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import Config, MotionConfig
+from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import find_passages, standing_passage
 from vision.run.looking import LookScheduler
@@ -31,15 +32,17 @@ class Watched:
         shots: The shots.
         content_x: For each run of frames between possible cuts: its first time, and the columns of the small picture (first,
             last) that no bar covers.
+        joins: Where the picture changed all of a sudden.
     """
 
     series: MotionSeries
     shots: tuple[Shot, ...]
     content_x: tuple[tuple[float, float, float], ...]
+    joins: tuple[Join, ...] = ()
 
     def passing(self, config: MotionConfig) -> tuple[list[Passage], list[Dropped]]:
         """Passing trains, and what was left out; the same whatever the detector saw."""
-        return find_passages(self.series, self.shots, config)
+        return find_passages(self.series, self.shots, config, self.joins)
 
     def passages(
         self, looks: Sequence[Look], config: MotionConfig, passing: tuple[list[Passage], list[Dropped]] | None = None
@@ -91,6 +94,7 @@ class Watch:
         self._meter = MotionMeter(frame_width_px=width_px, frame_height_px=height_px, config=config.motion)
         self._scheduler = LookScheduler(config.detect, width_px=width_px)
         self._splitter = ShotSplitter()
+        self._joins = JoinKeeper()
         self._overlays: list[tuple[float, StaticOverlays]] = []
         self._overlays_last_s = -np.inf
 
@@ -98,6 +102,7 @@ class Watch:
         """Take the next small picture; whether the detector should look at this frame."""
         speed_px_s = self._meter.push(luma, pts_s)
         cut = self._splitter.push(luma, pts_s) and self._meter.last_coherence < _CUT_COHERENCE
+        self._joins.push(luma, pts_s, self._splitter.last_change)
         self._push_overlays(luma, pts_s, cut=cut)
         return self._scheduler.due(pts_s, speed_px_s, cut=cut)
 
@@ -117,4 +122,5 @@ class Watch:
             series=series,
             shots=tuple(self._splitter.confirm(coherence=series.coherence)),
             content_x=tuple((start_s, float(x0), float(x1)) for start_s, (x0, _, x1, _) in content),
+            joins=self._joins.joins(),
         )

@@ -54,7 +54,7 @@ _DRAWN_BY = (
 _DEPENDS_ON = (
     *(f"synth/{name}.py" for name in _DRAWN_BY),
     *(f"video/{name}.py" for name in ("decode", "overlays", "shots")),
-    *("motion/bands.py", "motion/meter.py", "run/looking.py", "run/watching.py"),
+    *("motion/bands.py", "motion/jumps.py", "motion/meter.py", "run/looking.py", "run/watching.py"),
 )
 """What decides the pixels and what is measured on them."""
 

@@ -5,7 +5,8 @@ rushing past. Pictures alone cannot tell them apart for sure; registration can: 
 onto this one, anywhere. Hence two steps: a detector proposes, generously, and ``ShotSplitter.confirm`` decides with what motion
 knows, or, where nothing is known, by asking a cut to stand out from the frames after it, too.
 
-Not found: a jump within one fixed camera's recording (the background stays), and slow fades and dissolves.
+Not found: slow fades and dissolves; and a jump within one fixed camera's recording, where the background stays: `motion.jumps`
+looks for those.
 """
 
 from __future__ import annotations
@@ -125,6 +126,11 @@ class ShotSplitter:
         self._last: _Grid | None = None
         self._before: list[tuple[int, float, _Grid]] = []
         """For candidates of the last quarter second: index, time, the grid before them."""
+
+    @property
+    def last_change(self) -> float:
+        """``change_of`` the last frame against the one before; 0 for the first."""
+        return self._change[-1] if self._change else 0.0
 
     @property
     def candidates(self) -> list[int]:
