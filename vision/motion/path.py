@@ -27,9 +27,9 @@ _EMISSION_THRESHOLD = 0.2
 _EMISSION_CAP = 2.5
 _FENCE_SHARE = 0.6
 _HIDDEN_COST = 0.02
-_LOWEST_BANDS = 2
 _LASTING_SHARE = 0.2
-_LASTING_LOW_SHARE = 0.1
+_LASTING_LOW_SHARE = 0.06
+_LESS_LOW = 0.4
 _SAME_SPEED_BINS = 3
 _NEUTRAL_COST = 0.002
 _BIRTH_COST = 6.0
@@ -42,6 +42,8 @@ _CHUNK_FRAMES = 1024
 _BRAKE_S = 1.2
 _UNSEEN_STOP_S = 4.0
 _SAME_SPEED_RATIO = 0.75
+_STEADY_RATIO = 0.85
+_GAP_VIEWS = 0.5
 
 
 def _speed_axis(width_px: int) -> FloatArray:
@@ -112,15 +114,15 @@ def _before_the_train(shot: ShotShifts, background: Background, response: NDArra
     axis = _speed_axis(shot.width_px)
     bins = np.clip(np.round(np.arcsinh(np.where(usable, speed, 0.0) / _SPEED_KNEE_PX) / _BIN), -len(axis), len(axis)).astype(int)
     bins += len(axis)
-    lowest = slice(shot.shift.shape[1] - _LOWEST_BANDS, None)
-    seen_low = _lasting(shot, bins[:, lowest], usable[:, lowest])
-    seen = _lasting(shot, bins[:, : lowest.start], usable[:, : lowest.start])
+    lowest = shot.shift.shape[1] - 1
+    low = _lasting(shot, bins[:, lowest:], usable[:, lowest:])
+    seen = _lasting(shot, bins[:, :lowest], usable[:, :lowest])
     speeds = np.abs(_SPEED_KNEE_PX * np.sinh((np.arange(len(seen)) - len(axis)) * _BIN))
-    slow = (seen_low > _LASTING_LOW_SHARE) & (speeds > NEUTRAL_PX)
-    if not slow.any():
-        return np.zeros(response.shape, bool)
-    walking = float(speeds[int(np.where(slow, seen_low, 0.0).argmax())])
-    if not ((seen > _LASTING_SHARE) & (seen_low < 0.3 * seen) & (speeds > 2.0 * walking)).any():
+    slow = np.where(speeds > NEUTRAL_PX, low, 0.0)
+    who = int(slow.argmax())
+    walking = float(speeds[who])
+    others = (seen > _LASTING_SHARE) & (low * seen[who] < _LESS_LOW * low[who] * seen) & (speeds > 2.0 * walking)
+    if slow[who] < _LASTING_LOW_SHARE or not others.any():
         return np.zeros(response.shape, bool)
     return np.asarray(np.abs(speed) < 1.5 * walking, dtype=bool)
 
@@ -168,6 +170,7 @@ def train_path(shot: ShotShifts, background: Background) -> TrainPath:
     states = _viterbi(_scores(shot, evidence, background, speeds), shape=evidence.shape)
     _cut_unseen_standing(shot, states)
     _extend_ends(shot, states, evidence)
+    _close_gaps(shot, states)
     present = states != NO_TRAIN
     speed_px = np.where(present, speeds[np.maximum(states, 0)], 0.0)
     speed_px[np.abs(speed_px) < NEUTRAL_PX] = 0.0  # standing: the bins about 0 are not told apart by any evidence
@@ -217,6 +220,22 @@ def _extend_ends(shot: ShotShifts, states: NDArray[np.int64], evidence: NDArray[
             gain = np.cumsum(np.where(shot.measured[outward], seen - _EXTEND_EVIDENCE, 0.0))
             if len(gain) and gain.max() > 0:
                 states[outward[: int(gain.argmax()) + 1]] = state
+
+
+def _close_gaps(shot: ShotShifts, states: NDArray[np.int64]) -> None:
+    """Let a train that vanishes and comes back at its speed run on meanwhile, in place: smooth wagons, people before them.
+
+    No train follows another at its speed by less than a part of the view.
+    """
+    speeds = _SPEED_KNEE_PX * np.sinh(_speed_axis(shot.width_px))
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], states != NO_TRAIN, [0]]).astype(np.int8)))
+    for gone, back in zip(edges[1:-1:2], edges[2::2], strict=True):
+        before, after = int(states[gone - 1]), int(states[back])
+        slower, faster = sorted((abs(float(speeds[before])), abs(float(speeds[after]))))
+        steady = speeds[before] * speeds[after] > 0 and slower > NEUTRAL_PX and slower > _STEADY_RATIO * faster
+        frames = float(shot.step[gone : back + 1].sum())
+        if steady and frames * shot.interval_s < _UNSEEN_STOP_S and frames * faster < _GAP_VIEWS * shot.width_px:
+            states[gone:back] = np.round(np.linspace(before, after, back - gone)).astype(np.int64)
 
 
 def run_through_unseen_stops(speed_px: FloatArray, present: NDArray[np.bool_], *, interval_s: float) -> None:
