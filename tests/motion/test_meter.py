@@ -74,3 +74,19 @@ def test_an_empty_series_has_its_shape() -> None:
     assert len(series) == 0
     assert series.shift_px.shape[0] == series.pts_s.shape[0] == 0
     assert series.interval_s == pytest.approx(0.04)
+
+
+def test_noise_does_not_shorten_the_life_of_anchors() -> None:
+    """At night two frames are never alike: a slow train is still compared with an older frame, or it drowns in the background."""
+    rng = np.random.default_rng(3)
+    ground = rng.integers(90, 120, (180, 320)).astype(np.float32)
+    train = np.repeat(rng.integers(70, 150, (60, 200)), 4, axis=1).astype(np.float32)
+    meter = MotionMeter(frame_width_px=640, frame_height_px=360, config=MotionConfig())
+    for i in range(60):
+        picture = ground.copy()
+        picture[80:140] = train[:, 100 + i : 420 + i]
+        noisy = cv2.GaussianBlur(picture, (0, 0), 1.0) + rng.normal(0, 12, picture.shape)
+        meter.push(np.clip(noisy, 0, 255).astype(np.uint8), i / 25)
+    series = meter.finish()
+    assert np.median(series.coherence[5:]) < 0.5
+    assert np.max(np.arange(60) - series.anchor) >= 6

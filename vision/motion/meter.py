@@ -22,6 +22,7 @@ _STILL_ANCHOR_MAX_AGE = 2
 _STILL_PX = 0.4
 _SUPPORTED = 0.2
 _LOST_COHERENCE = 0.25
+_KEPT_COHERENCE = 0.6
 # A doubled frame is the one before but for what the encoder made of it: a small part of what frames change by just then.
 _SAME_FRAME_GREY = 0.01
 _REPEATED_FRAME_GREY = 0.25
@@ -96,6 +97,7 @@ class MotionMeter:
         self._anchor_index = 0
         self._before: Spectrum | None = None
         self._before_index = 0
+        self._best_coherence = 1.0
         self._repeats = _Repeats()
         self._static: NDArray[np.complex64] | None = None
         self._static_weight = 0.0
@@ -126,7 +128,8 @@ class MotionMeter:
         if self._anchor is not None and not repeated:
             anchor_index = self._anchor_index
             whole, moving = self._register(spectrum, self._anchor)
-            if whole.coherence < _LOST_COHERENCE and anchor_index < self._before_index and self._before is not None:
+            lost = min(_LOST_COHERENCE, _KEPT_COHERENCE * self._best_coherence)
+            if whole.coherence < lost and anchor_index < self._before_index and self._before is not None:
                 anchor_index = self._before_index
                 whole, moving = self._register(spectrum, self._before)
         self._append(pts_s, anchor_index, whole, moving, repeated)
@@ -192,9 +195,12 @@ class MotionMeter:
     def _anchor_is_stale(self, whole: BandPeaks, moving: BandPeaks, index: int) -> bool:
         """A new anchor is due once anything has moved far from it, it is old, or it no longer resembles the frame."""
         age = index - self._anchor_index - sum(self._repeated[self._anchor_index : index])
-        if age >= _ANCHOR_MAX_AGE or whole.coherence < 2 * _LOST_COHERENCE:
+        self._best_coherence = max(whole.coherence, self._best_coherence if age > 1 else 0.0)
+        # Noise alone keeps two frames from being alike: what counts is what is lost beside that.
+        if age >= _ANCHOR_MAX_AGE or whole.coherence < min(2 * _LOST_COHERENCE, _KEPT_COHERENCE * self._best_coherence):
             return True
-        moved_px = max(float(np.where(p.response > _SUPPORTED, np.abs(p.shift_px), 0.0).max()) for p in (whole, moving))
+        supported = _SUPPORTED * min(1.0, 2.0 * self._best_coherence)
+        moved_px = max(float(np.where(p.response > supported, np.abs(p.shift_px), 0.0).max()) for p in (whole, moving))
         return moved_px > _ANCHOR_MAX_SHIFT_PX or (moved_px < _STILL_PX and age >= _STILL_ANCHOR_MAX_AGE)
 
     def _speed_now(self, peaks: BandPeaks, anchor_index: int, index: int) -> float:
