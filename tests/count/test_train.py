@@ -346,3 +346,12 @@ def test_a_vehicle_seen_standing_before_the_train_leaves_is_counted():
     leaves = pts_s >= 5
     passage = passage_of(pts_s[leaves], moved_px[leaves], head_seen=False, start_s=5.0)
     assert count(passage, looks).train.total.count == 3
+
+
+def test_two_places_that_overlap_may_be_one_vehicle():
+    """Both were seen in every look, so both are counted; the lower bound says what else it may be."""
+    passage, looks = passing([-900, -400, -270])
+    train = count(passage, looks).train
+    assert train.total.count == 3
+    assert train.total.low == 2
+    assert "overlapping_vehicles" in train.flags

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import CountConfig
 from vision.count.classes import ClassNames, PooledClass, pool_classes
-from vision.count.cluster import Clusters, cluster_places, overlap_px
+from vision.count.cluster import Clusters, cluster_places, overlap_px, typical_width_px
 from vision.count.columns import ColumnMap, fit_columns, straightened
 from vision.count.coordinate import Bools, LookTable, Sightings, place_detections, tabulate_looks
+from vision.count.drift import drift_over_a_view, slow_drift
 from vision.count.existence import Existence, count_opportunities, fit_existence
 from vision.count.intervals import interval_around, poisson_binomial, with_unseen
 from vision.count.layers import beyond_ends_px, moves_with, outside_band, stands_off_the_ends
@@ -22,7 +23,8 @@ from vision.taxonomy import Taxonomy
 from vision.types import Dropped, FloatArray, Interval, Look, Passage, Train, Vehicle
 
 FLAG_AMBIGUOUS_REGISTRATION = "ambiguous_registration"
-"""Given by the passage: the train may have slipped by a pitch; the intervals are widened."""
+"""Given by the passage, or the boxes drifted by more than a vehicle against it: the train may have slipped by a pitch. The
+intervals are widened."""
 FLAG_FEW_LOOKS = "few_looks"
 """Half of the vehicles were in view in fewer than ``FEW_LOOKS`` looks."""
 FLAG_HEAD_NOT_SEEN = "head_not_seen"
@@ -157,7 +159,8 @@ def count_train(
     sightings = place_detections(table, looks, picture_wh_px[0])
     around = [looks[i] for i in outside]
     sightings, measured, columns = _on_the_train(sightings, table, passage, around, fate, px_per_m)
-    sightings, table, places = _registered(sightings, measured)
+    sightings, table, places, mended_px = _registered(sightings, measured)
+    ambiguous = FLAG_AMBIGUOUS_REGISTRATION in passage.flags or mended_px > typical_width_px(sightings)
 
     sightings = fate.drop(sightings, table, loose := places.of < 0, DROP_CUT_BOX)
     places = Clusters(places.s0_px, places.s1_px, places.of[~loose], places.core[~loose])
@@ -180,15 +183,15 @@ def count_train(
     fate.assign(sightings, table, index_of[places.of])
     fate.drop(sightings, table, index_of[places.of] < 0, DROP_UNSUPPORTED)
 
-    ambiguous = FLAG_AMBIGUOUS_REGISTRATION in passage.flags
-    counts, total = _counts(counted, existence, classes, names, config, ambiguous=ambiguous)
+    twice = _overlapping(counted, places)
+    counts, total = _counts(counted, existence, classes, names, config, ambiguous=ambiguous, twice=twice)
     train = Train(
         passage=passage,
         vehicles=vehicles,
         counts=counts,
         total=total,
         speed_m_s=None if px_per_m is None else passage.speed_px_s / px_per_m,
-        flags=_flags(passage, table, vehicles, counted, places, names),
+        flags=_flags(passage, table, vehicles, counted, places, names, ambiguous=ambiguous),
     )
     return CountResult(train, fate.dropped(), tuple(fate.cluster_of), tuple(fate.why), trace)
 
@@ -223,13 +226,17 @@ def _on_the_train(
     return s, table, columns
 
 
-def _registered(s: Sightings, table: LookTable) -> tuple[Sightings, LookTable, Clusters]:
-    """Places, after the looks' common offsets were taken out once."""
+def _registered(s: Sightings, table: LookTable) -> tuple[Sightings, LookTable, Clusters, float]:
+    """Places, after a slow drift and the looks' common offsets were taken out once; and how far that drift went over a view."""
+    drift_px = slow_drift(s, table)
+    mended_px = drift_over_a_view(drift_px, table) if drift_px.any() else 0.0
+    table = table.shifted(drift_px)
+    s = s.in_frame(table.displacement_px)
     places = cluster_places(s, table)
     offset_px = common_offsets(s, places, len(table))
     table = table.shifted(offset_px)
     s = s.in_frame(table.displacement_px)
-    return s, table, cluster_places(s, table)
+    return s, table, cluster_places(s, table), mended_px
 
 
 def _head_px(passage: Passage, table: LookTable, places: Clusters) -> tuple[float, int]:
@@ -311,20 +318,22 @@ def _counts(
     config: CountConfig,
     *,
     ambiguous: bool,
+    twice: NDArray[np.int64],
 ) -> tuple[dict[str, Interval], Interval]:
     """Intervals of each reported class and of all military vehicles.
 
     A place adds ``P(it exists) * P(its class is c)`` to class ``c``. At a given rate of false boxes the number is then
     Poisson-binomial; the rates are mixed by their probability, and the expected vehicles that no look saw, shared out like the
-    seen ones, are added.
+    seen ones, are added. Each pair of places that overlap (``twice``) may be one vehicle: the lower bound goes down by one.
     """
     military_of = dict(zip(names.names, names.military, strict=True))
 
-    def interval(count: int, chance: list[float], unseen: float) -> Interval:
+    def interval(count: int, chance: list[float], unseen: float, doubles: int) -> Interval:
         pmf = with_unseen(_mixed(existence, chance), unseen)
         # A slip of the registration by one pitch adds or hides a vehicle.
         widen = max(1, round(0.05 * count)) if ambiguous and (count or unseen) else 0
-        return interval_around(pmf, count, config.interval, widen=widen)
+        bounds = interval_around(pmf, count, config.interval, widen=widen)
+        return replace(bounds, low=max(bounds.low - doubles, 0))
 
     tally: dict[str, int] = {}
     for j in counted:
@@ -333,13 +342,15 @@ def _counts(
     counts = {}
     for name in sorted(tally):
         chance = [c.belief.get(name, 0.0) for c in classes]
-        counts[name] = interval(tally[name], chance, share * tally[name])
+        doubles = sum(name in {classes[a].name, classes[b].name} for a, b in twice)
+        counts[name] = interval(tally[name], chance, share * tally[name], doubles)
 
     military = [
         min(sum(b for n, b in c.belief.items() if military_of.get(n, False)) / _leaf_mass(c, military_of), 1.0) for c in classes
     ]
     count = sum(1 for j in counted if classes[j].military)
-    return counts, interval(count, military, share * count)
+    doubles = sum(classes[a].military or classes[b].military for a, b in twice)
+    return counts, interval(count, military, share * count, doubles)
 
 
 def _mixed(existence: Existence, chance: list[float]) -> FloatArray:
@@ -363,9 +374,11 @@ def _flags(
     counted: NDArray[np.int64],
     places: Clusters,
     names: ClassNames,
+    *,
+    ambiguous: bool,
 ) -> tuple[str, ...]:
     """The passage's flags, then the counter's."""
-    flags = list(passage.flags)
+    flags = [*passage.flags, *([FLAG_AMBIGUOUS_REGISTRATION] if ambiguous else [])]
     if not passage.head_seen:
         flags.append(FLAG_HEAD_NOT_SEEN)
     if not passage.tail_seen:
@@ -376,10 +389,15 @@ def _flags(
         flags.append(FLAG_FEW_LOOKS)
     if any(v.class_name in names.foreign for v in vehicles):
         flags.append(FLAG_FOREIGN_CLASSES)
-    along = np.sort(counted)
-    if len(along) > 1:
-        shared = overlap_px(places.s0_px[along][:-1], places.s1_px[along][:-1], places.s0_px[along][1:], places.s1_px[along][1:])
-        width = places.width_px[along]
-        if np.any(shared > OVERLAP_SHARE * np.minimum(width[:-1], width[1:])):
-            flags.append(FLAG_OVERLAPPING_VEHICLES)
+    if len(_overlapping(counted, places)):
+        flags.append(FLAG_OVERLAPPING_VEHICLES)
     return tuple(dict.fromkeys(flags))
+
+
+def _overlapping(counted: NDArray[np.int64], places: Clusters) -> NDArray[np.int64]:
+    """(k, 2) pairs of neighbouring counted places that share more than two vehicles can."""
+    along = np.sort(counted)
+    a, b = along[:-1], along[1:]
+    shared = overlap_px(places.s0_px[a], places.s1_px[a], places.s0_px[b], places.s1_px[b])
+    width = np.minimum(places.width_px[a], places.width_px[b])
+    return np.stack([a, b], axis=1)[shared > OVERLAP_SHARE * width]
