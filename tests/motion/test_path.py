@@ -145,3 +145,10 @@ def test_stops_that_nobody_saw(speed_px: np.ndarray, expected_px: np.ndarray | N
     given = speed_px.copy()
     run_through_unseen_stops(given, np.ones(len(given), bool), interval_s=1 / FPS)
     assert given == pytest.approx(speed_px if expected_px is None else expected_px)
+
+
+def test_what_moves_at_the_pictures_edge_alone_is_no_train() -> None:
+    """A window's frame stands on the picture while the ground runs."""
+    frame = (np.zeros(300), slice(0, 2), 0.9)
+    layers = Scene(300, [frame], background=(np.full(300, 1.0), np.full(300, 1.0))).separated()
+    assert not layers.present.any()

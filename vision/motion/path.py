@@ -27,6 +27,7 @@ _EMISSION_THRESHOLD = 0.2
 _EMISSION_CAP = 2.5
 _FENCE_SHARE = 0.6
 _HIDDEN_COST = 0.02
+_HIGHEST_BANDS = 2
 _LASTING_SHARE = 0.2
 _LASTING_LOW_SHARE = 0.06
 _LESS_LOW = 0.4
@@ -79,7 +80,6 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
     Half precision: it is the largest thing kept of a long shot.
     """
     evidence = np.zeros((len(shot), len(axis)), np.float16)
-    row = np.zeros(len(axis), np.float32)
     half = len(axis) // 2
     steps = np.arange(-8, 9)
     with_background = background.holds(shot.shift)
@@ -89,6 +89,9 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
     response = np.where(with_background, 0.0, shot.response * (1.0 - fence)[:, :, None])
     response = np.where(_ghosts(shot), 0.0, response)
     response = np.where(_before_the_train(shot, background, response), 0.0, response)
+    outer = np.zeros(response.shape[1:], bool)
+    outer[:_HIGHEST_BANDS] = outer[-1:] = True
+    rows = np.zeros((2, len(axis)), np.float32)
     for t in np.flatnonzero(shot.measured & background.known()):
         strong = response[t] > _WEAKEST_RESPONSE
         speed = (shot.shift[t][strong] - background.near[t]) / shot.age[t]
@@ -97,17 +100,19 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
         reach = centre[:, None] + steps[None, :]
         value = response[t][strong][:, None] * np.exp(-0.5 * (steps[None, :] * _BIN / sigma[:, None]) ** 2)
         inside = (reach >= 0) & (reach < len(axis))
-        row[:] = 0.0
-        np.add.at(row, reach[inside], value[inside].astype(np.float32))
-        evidence[t] = np.minimum(row, _EMISSION_CAP)
+        rows[:] = 0.0
+        where = np.broadcast_to(outer[strong].astype(np.int64)[:, None], reach.shape)
+        np.add.at(rows, (where[inside], reach[inside]), value[inside].astype(np.float32))
+        # A train shows in the middle of the picture; what shows at its edges alone is a window's frame or the sky.
+        evidence[t] = np.minimum(rows[0] + np.minimum(rows[1], rows[0]), _EMISSION_CAP)
     return evidence
 
 
 def _before_the_train(shot: ShotShifts, background: Background, response: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Peaks of what walks between the camera and the train, (n, bands, peaks): people on a platform.
 
-    They reach down to the picture's lower edge and are slow. So where a layer that holds for a good part of the shot reaches
-    that edge, and another, at least twice as fast, does not, the first is no train.
+    They reach down to the picture's lower edge and are slow (to a camera that travels, anything may be). So where a layer that
+    holds for a good part of the shot reaches that edge, and another, at least twice as fast, does not, the first is no train.
     """
     speed = (shot.shift - background.near[:, None, None]) / np.maximum(shot.age, 1e-3)[:, None, None]
     usable = (response > LAYER_RESPONSE) & (shot.measured & background.known())[:, None, None]
@@ -122,7 +127,8 @@ def _before_the_train(shot: ShotShifts, background: Background, response: NDArra
     who = int(slow.argmax())
     walking = float(speeds[who])
     others = (seen > _LASTING_SHARE) & (low * seen[who] < _LESS_LOW * low[who] * seen) & (speeds > 2.0 * walking)
-    if slow[who] < _LASTING_LOW_SHARE or not others.any():
+    travels = abs(float(np.mean((background.near / np.maximum(shot.age, 1e-3))[shot.measured & background.known()]))) > NEUTRAL_PX
+    if travels or slow[who] < _LASTING_LOW_SHARE or not others.any():
         return np.zeros(response.shape, bool)
     return np.asarray(np.abs(speed) < 1.5 * walking, dtype=bool)
 
