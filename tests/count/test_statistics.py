@@ -36,3 +36,11 @@ def test_one_thing_worse(changes):
     figures = run(looks_s=2.0, in_view_s=10.0, trains=30, **changes)
     assert figures.exact >= 0.85
     assert figures.within_one >= 0.96
+
+
+@pytest.mark.parametrize("changes", [{}, {"hard": 0.5}])
+def test_bounds_hold_at_the_looks_that_a_scan_takes(changes):
+    figures = run(looks_s=1.5, in_view_s=8.0, trains=30, **changes)
+    assert figures.covered >= 0.85
+    assert figures.class_covered >= 0.85
+    assert figures.width <= 1.8
