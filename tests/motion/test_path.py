@@ -7,7 +7,7 @@ import pytest
 
 from vision.motion.layers import Layers, separate_layers
 from vision.motion.meter import MotionSeries
-from vision.motion.path import run_through_unseen_stops
+from vision.motion.path import run_through_unseen_stops, turns_at_once
 
 BANDS, WIDTH_PX, FPS = 12, 320, 25.0
 TRAIN_BANDS, LOWEST = slice(5, 10), slice(9, 12)
@@ -152,3 +152,21 @@ def test_what_moves_at_the_pictures_edge_alone_is_no_train() -> None:
     frame = (np.zeros(300), slice(0, 2), 0.9)
     layers = Scene(300, [frame], background=(np.full(300, 1.0), np.full(300, 1.0))).separated()
     assert not layers.present.any()
+
+
+@pytest.mark.parametrize(
+    ("speed_px", "expected"),
+    [
+        pytest.param(table((1.0, 100), (-1.0, 100)), True, id="from one layer to another"),
+        pytest.param(table((1.0, 100), (0.0, 15), (-0.5, 100)), True, id="over a moment of standing"),
+        pytest.param(np.linspace(1.0, -1.0, 200), False, id="a reversal of eight seconds"),
+        pytest.param(table((1.0, 100), (0.0, 60), (-1.0, 100)), False, id="a stop between"),
+        pytest.param(table((0.1, 100), (-0.1, 100)), False, id="too slow to tell"),
+        pytest.param(table((1.0, 100), (2.5, 100)), False, id="the same way"),
+        pytest.param(np.ones(3), False, id="short"),
+    ],
+)
+def test_no_train_turns_at_once(speed_px: np.ndarray, expected: bool) -> None:
+    assert turns_at_once(speed_px, interval_s=1 / FPS) == expected
+    assert turns_at_once(-speed_px, interval_s=1 / FPS) == expected
+    assert turns_at_once(speed_px[::-1], interval_s=1 / FPS) == expected

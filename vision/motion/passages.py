@@ -12,6 +12,7 @@ from vision.config import MotionConfig
 from vision.motion.jumps import Join, measure_jump
 from vision.motion.layers import Layers, separate_layers
 from vision.motion.meter import MotionSeries
+from vision.motion.path import turns_at_once
 from vision.types import Direction, Dropped, Passage, Shot
 
 AMBIGUOUS_REGISTRATION = "ambiguous_registration"
@@ -235,7 +236,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
         tail_seen=tail_seen,
         speed_px_s=speed_px_s,
         length_px=max(0.0, covered_px),
-        flags=_flags(layers, frames, moving),
+        flags=_flags(layers, frames, moving, series.interval_s),
     )
 
 
@@ -259,10 +260,11 @@ def _band_rows(support: NDArray[np.float32], series: MotionSeries) -> tuple[floa
     return float(with_train[0] * half_px), float((with_train[-1] + 2) * half_px)
 
 
-def _flags(layers: Layers, frames: slice, moving: NDArray[np.bool_]) -> tuple[str, ...]:
+def _flags(layers: Layers, frames: slice, moving: NDArray[np.bool_], interval_s: float) -> tuple[str, ...]:
     flags = []
     trust = layers.trust[frames][moving]
-    if len(trust) and (float(trust.mean()) < 0.3 or float((trust < _LOW_TRUST).mean()) > 0.4):
+    weak = len(trust) > 0 and (float(trust.mean()) < 0.3 or float((trust < _LOW_TRUST).mean()) > 0.4)
+    if weak or turns_at_once(layers.speed_px[frames], interval_s=interval_s):
         flags.append(AMBIGUOUS_REGISTRATION)
     if float(layers.band_background[frames].max(axis=1).mean()) < _LOW_TRUST:
         flags.append(NO_BACKGROUND)

@@ -45,6 +45,7 @@ _UNSEEN_STOP_S = 4.0
 _SAME_SPEED_RATIO = 0.75
 _STEADY_RATIO = 0.85
 _GAP_VIEWS = 0.5
+_TURN_PX = 0.25
 
 
 def _speed_axis(width_px: int) -> FloatArray:
@@ -320,3 +321,18 @@ def _viterbi(chunks: Iterable[NDArray[np.float32]], *, shape: tuple[int, int]) -
         else:
             state += int(came_by[t, state])
     return states
+
+
+def turns_at_once(speed_px: FloatArray, *, interval_s: float) -> bool:
+    """Whether a path goes over from one way to the other faster than any train turns: two layers, taken for one.
+
+    Args:
+        speed_px: (n,) of one passage, pixels an interval.
+        interval_s: Between frames.
+    """
+    reach = max(1, round(_BRAKE_S / interval_s))
+    if len(speed_px) <= reach:
+        return False
+    before, after = speed_px[:-reach], speed_px[reach:]
+    fast = np.minimum(np.abs(before), np.abs(after)) > _TURN_PX
+    return bool(((before * after < 0) & fast).any())
