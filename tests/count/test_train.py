@@ -355,3 +355,40 @@ def test_two_places_that_overlap_may_be_one_vehicle():
     assert train.total.count == 3
     assert train.total.low == 2
     assert "overlapping_vehicles" in train.flags
+
+
+def test_a_parents_row_leaves_out_what_its_leaves_rows_hold():
+    """Three vehicles named bmp, one that wavers between bmp and bmd: the row of their parent speaks of the one alone."""
+    passage, looks = passing([-300, -700, -1100, -1500], names=["bmp", "bmp", "bmp", "bmp"])
+    other = CLASS_NAMES.index("bmd")
+    wavering = []
+    for n, one in enumerate(looks):
+        d = one.detections
+        ids = d.class_id.copy()
+        last = d.xyxy_px[:, 0] - 100 * one.pts_s < -1400
+        ids[last] = other if n % 2 else ids[last]
+        wavering.append(replace(one, detections=Detections.of(d.xyxy_px, d.score, ids)))
+    train = count(passage, wavering).train
+    assert {name: (i.low, i.count, i.high) for name, i in train.counts.items()} == {"bmp": (3, 3, 4), "ifv": (1, 1, 1)}
+    assert (train.total.low, train.total.high) == (4, 4)
+
+
+def test_a_box_seen_once_is_worth_less_where_stray_boxes_are_common():
+    def believed(strays):
+        passage, looks = passing([-300, -600, -1500, -1800, -2100], looks_s=1.0, end_s=32.0)
+        rng = np.random.default_rng(5)
+        seen = []
+        for n, one in enumerate(looks):
+            d = one.detections
+            more = [[-1200 + 100 * one.pts_s, 300, -1000 + 100 * one.pts_s, 460]] if n == 16 else []
+            if n in strays:
+                x = rng.uniform(0, 1000)
+                more.append([x, 300, x + rng.uniform(120, 280), 460])
+            boxes = np.concatenate([d.xyxy_px, np.array(more).reshape(-1, 4)])
+            ids = [*d.class_id, *[0] * len(more)]
+            seen.append(replace(one, detections=Detections.of(boxes, [*d.score, *[0.5] * len(more)], ids)))
+        places = count(passage, seen).trace.places
+        return next(p.probability for p in places if abs(p.centre_px + 1100) < 30)
+
+    clean, dirty = believed(()), believed(range(2, 30, 2))
+    assert dirty / (1 - dirty) < 0.5 * clean / (1 - clean)

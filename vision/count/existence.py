@@ -150,7 +150,9 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable, off_ends_p
     shape = _PlaceShape.of(s, clusters, table, typical_px)
 
     # Where the train begins and ends is known so well only; what lies far beyond is not on it.
-    beyond = off_ends_px / (ENDS_SHARE * (table.view_px[1] - table.view_px[0]))
+    view_px = table.view_px[1] - table.view_px[0]
+    length_px = float(np.ptp(table.displacement_px)) + view_px
+    beyond = off_ends_px / (ENDS_SHARE * view_px)
     looks_right = _Likeness.of(s, clusters)
     false = _FalseRates.of(hits, table)
     together = shape.log_together(chances, false.per_look_px)
@@ -163,7 +165,7 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable, off_ends_p
     rate_of_count = (hits >= 1.5) | (hits >= 0.5 * np.maximum(chances.looks, 1e-9))
     probability = np.where(rate_of_count, 0.9, 0.3)
     for _ in range(ROUNDS):
-        gaps = _Gaps.of(clusters, probability, typical_px)
+        gaps = _Gaps.of(clusters, probability, typical_px, length_px)
         by_rate = np.log(rates + _TINY) + log_rate
         vehicle = np.logaddexp.reduce(by_rate, axis=1) + gaps.log_place(clusters, probability) + shape.log_width(probability)
         vehicle += looks_right.log_ratio(probability) - beyond
@@ -349,13 +351,14 @@ class _Gaps:
 
     gaps_px: FloatArray
     typical_px: float
+    length_px: float
     free_share: float
 
     @classmethod
-    def of(cls, clusters: Clusters, probability: FloatArray, typical_px: float) -> _Gaps:
+    def of(cls, clusters: Clusters, probability: FloatArray, typical_px: float, length_px: float) -> _Gaps:
         firm = np.flatnonzero(probability > 0.9)
         gaps = clusters.s0_px[firm][1:] - clusters.s1_px[firm][:-1] if len(firm) > 1 else np.zeros(0)
-        return cls(gaps, typical_px, _free_share(clusters, firm, typical_px))
+        return cls(gaps, typical_px, length_px, _free_share(clusters, firm, typical_px))
 
     def _broad(self, gap_px: FloatArray) -> FloatArray:
         """What the train's own gaps do not show: an exponential, with hardly any overlap of two vehicles."""
@@ -396,7 +399,9 @@ class _Gaps:
             (across, firm & has_left & has_right & firm[left] & firm[right], 1.0),
         ]
         log_left, log_right, log_across = (self._log_density(gap_px, own) for gap_px in (to_left, to_right, across))
-        one_sided = np.where(has_left, log_left, np.where(has_right, log_right, -np.log(4 * self.typical_px)))
+        # A train on which no vehicle is believed carries none or few: half a one on all that was seen of it.
+        alone = np.log(0.5 / (self.length_px + 2 * self.typical_px))
+        one_sided = np.where(has_left, log_left, np.where(has_right, log_right, alone))
         return np.asarray(np.where(has_left & has_right, log_left + log_right - log_across, one_sided))
 
 

@@ -341,7 +341,8 @@ def _counts(
     share = existence.unseen / max(len(counted), 1)
     counts = {}
     for name in sorted(tally):
-        chance = [c.belief.get(name, 0.0) for c in classes]
+        # A parent's row holds what no leaf was found for: a vehicle named by its leaf stands in that one's row.
+        chance = [0.0 if c.parent == name != c.name else c.belief.get(name, 0.0) for c in classes]
         doubles = sum(name in {classes[a].name, classes[b].name} for a, b in twice)
         counts[name] = interval(tally[name], chance, share * tally[name], doubles)
 
