@@ -41,6 +41,15 @@ def test_a_steady_train(steady: Film) -> None:
     assert passage.flags == ()
 
 
+@pytest.mark.parametrize(("contrast", "slip_px"), [(1.0, 2.0), (0.5, 5.0), (0.4, 6.0)])
+def test_a_slow_train_in_the_grain_of_the_night(slow: Film, contrast: float, slip_px: float) -> None:
+    rng = np.random.default_rng(3)
+    grain = [rng.normal(0, 8, grey.shape) if contrast < 1 else 0.0 for grey in slow.grey]
+    grey = [np.clip(60 + contrast * (g - 60.0) + n, 0, 255).astype(np.uint8) for g, n in zip(slow.grey, grain, strict=True)]
+    (passage,) = passages_of(measure(grey, slow.pts_s, slow.spec))
+    assert slow.slip_px(passage) < slip_px
+
+
 @pytest.mark.parametrize("every", [2, 3, 5])
 def test_a_slow_train_in_a_file_with_doubled_frames(slow: Film, every: int) -> None:
     """The coordinate follows the train, not the half of its way that a repeat seems to leave."""

@@ -17,8 +17,9 @@ from vision.motion.bands import PEAKS_PER_BAND, BandPeaks, Spectrum, register_ba
 
 _ANCHOR_MAX_SHIFT_PX = 16.0
 _ANCHOR_MAX_AGE = 10
-# Where nothing moves the anchor is renewed soon: a train that comes in has to be in both pictures to be seen.
-_STILL_ANCHOR_MAX_AGE = 2
+# Where nothing moves the anchor is renewed sooner: a train that comes in has to be in both pictures to be seen. Not at once: what
+# is faint and slow has to part from what stands still before it can be seen, and to one frame it looks like nothing.
+_STILL_ANCHOR_MAX_AGE = 5
 _STILL_PX = 0.4
 _SUPPORTED = 0.2
 _LOST_COHERENCE = 0.25
