@@ -47,6 +47,7 @@ DROP_MOVES_WITH_BACKGROUND = "moves_with_background"
 DROP_STATIC_IN_PICTURE = "static_in_picture"
 DROP_CUT_BOX = "cut_box_without_vehicle"
 DROP_UNSUPPORTED = "too_few_looks_agree"
+DROP_OTHER_TRAIN = "on_another_train"
 REASONS = (
     "",
     DROP_OUTSIDE_PASSAGE,
@@ -59,6 +60,7 @@ REASONS = (
     DROP_STATIC_IN_PICTURE,
     DROP_CUT_BOX,
     DROP_UNSUPPORTED,
+    DROP_OTHER_TRAIN,
 )
 """Why a detection was dropped, by its code in ``CountResult.why``; code 0 is a detection that was used."""
 
@@ -136,6 +138,7 @@ def count_train(
     taxonomy: Taxonomy,
     config: CountConfig,
     px_per_m: float | None = None,
+    elsewhere: Sequence[NDArray[np.bool_]] | None = None,
 ) -> CountResult:
     """Count the vehicles of one passage.
 
@@ -148,6 +151,7 @@ def count_train(
         taxonomy: The class tree.
         config: Thresholds.
         px_per_m: Scale at the train, full-frame pixels per metre, or None where it is not known.
+        elsewhere: For each look an (n,) mask of the detections that belong to another train.
 
     Returns:
         The train with its vehicles from the head on, and the fate of each detection.
@@ -157,6 +161,9 @@ def count_train(
     fate.drop_looks(outside, DROP_OUTSIDE_PASSAGE)
     fate.drop_looks(repeated, DROP_REPEATED_LOOK)
     sightings = place_detections(table, looks, picture_wh_px[0])
+    if elsewhere is not None:
+        other = [elsewhere[source][item] for source, item in zip(table.source[sightings.look], sightings.item, strict=True)]
+        sightings = fate.drop(sightings, table, np.array(other, bool), DROP_OTHER_TRAIN)
     around = [looks[i] for i in outside]
     sightings, measured, columns = _on_the_train(sightings, table, passage, around, fate, px_per_m)
     sightings, table, places, mended_px = _registered(sightings, measured)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import MotionConfig
+from vision.motion.abreast import side_by_side, without
 from vision.motion.jumps import Join, measure_jump
 from vision.motion.layers import Layers, separate_layers
 from vision.motion.meter import MotionSeries
@@ -20,6 +21,7 @@ GAP_BRIDGED = "gap_bridged"
 STANDING = "standing"
 NO_BACKGROUND = "no_background"
 JUMP_CUT = "jump_cut"
+TRAINS_ABREAST = "trains_abreast"
 
 _MOVING_PX = 0.12
 _QUIET_FRAMES = 5
@@ -32,6 +34,7 @@ _LOW_TRUST = 0.15
 _BAND_SHARE = 0.3
 _SMALLEST_JUMP_PX = 4.0
 _ROWS_FRAMES = 50
+_NEAR_RIDGE_FRAMES = 50
 
 
 def find_passages(
@@ -52,20 +55,56 @@ def find_passages(
         if last - first < 2:
             dropped.append(Dropped("shot", "too_short", at_s=shot.start_s))
             continue
-        layers = shot_layers(series, shot)
-        runs = _runs(layers, series)
-        jumps = _follow_jumps(layers, series, joins)
-        for start, stop, bridged in runs:
-            passage = _passage(series, layers, shot, start, stop)
-            reason = _not_a_train(passage, series, config)
-            if reason:
-                dropped.append(Dropped("train", reason, at_s=passage.start_s))
-                continue
-            jumped = {measured for at, measured in jumps if start < at <= stop}
-            doubts = ((GAP_BRIDGED, bridged), (JUMP_CUT, bool(jumped)), (AMBIGUOUS_REGISTRATION, False in jumped))
-            new = (flag for flag, applies in doubts if applies and flag not in passage.flags)
-            passages.append(replace(passage, flags=(*passage.flags, *new)))
+        found = [_passages_of(layers, series, shot, config, joins, dropped) for layers in _trains_of(series, shot)]
+        passages += sorted((passage for train in found for passage in _abreast(train, found)), key=lambda p: p.start_s)
     return passages, dropped
+
+
+def _trains_of(series: MotionSeries, shot: Shot) -> list[Layers]:
+    """The layers of a shot, once for each of the trains that run side by side in it."""
+    layers = shot_layers(series, shot)
+    pair = side_by_side(series, layers)
+    if pair is None:
+        return [layers]
+    out = []
+    for own, other in (pair, pair[::-1]):
+        alone = shot_layers(without(series, layers, own, other), shot)
+        out.append(replace(alone, present=alone.present & own.about(_NEAR_RIDGE_FRAMES)))
+    return out
+
+
+def _passages_of(
+    layers: Layers, series: MotionSeries, shot: Shot, config: MotionConfig, joins: Sequence[Join], dropped: list[Dropped]
+) -> list[Passage]:
+    """The passages of one train after the other in a shot; what is none is added to ``dropped``."""
+    passages = []
+    runs = _runs(layers, series)
+    jumps = _follow_jumps(layers, series, joins)
+    for start, stop, bridged in runs:
+        passage = _passage(series, layers, shot, start, stop)
+        reason = _not_a_train(passage, series, config)
+        if reason:
+            dropped.append(Dropped("train", reason, at_s=passage.start_s))
+            continue
+        jumped = {measured for at, measured in jumps if start < at <= stop}
+        doubts = ((GAP_BRIDGED, bridged), (JUMP_CUT, bool(jumped)), (AMBIGUOUS_REGISTRATION, False in jumped))
+        passages.append(_doubted(passage, *(flag for flag, applies in doubts if applies)))
+    return passages
+
+
+def _abreast(passages: Sequence[Passage], trains: Sequence[Sequence[Passage]]) -> list[Passage]:
+    """The passages of one train, with a flag on those that another one passes beside."""
+    others = [passage for train in trains if train is not passages for passage in train]
+    return [
+        _doubted(passage, TRAINS_ABREAST)
+        if any(min(passage.end_s, other.end_s) > max(passage.start_s, other.start_s) for other in others)
+        else passage
+        for passage in passages
+    ]
+
+
+def _doubted(passage: Passage, *flags: str) -> Passage:
+    return replace(passage, flags=tuple(dict.fromkeys((*passage.flags, *flags))))
 
 
 def shot_layers(series: MotionSeries, shot: Shot) -> Layers:

@@ -19,6 +19,7 @@ FLAGS = {
     "no_looks": "The detector never looked at this passage: nothing counted means nothing known.",
     "gap_bridged": "The train's motion was lost for a moment and carried on from before and after.",
     "jump_cut": "A piece of the video is missing while the train passes: what passed then and was gone after is not counted.",
+    "trains_abreast": "Another train passes at the same time: what it hides throughout is not counted.",
     "standing": "The train stands still in this shot: only the part in the picture is counted.",
     "verdict_without_vehicle": "A person's verdict speaks of a vehicle that the machine does not count now; see the verdicts.",
     "no_background": "The background's motion could not be measured, so the direction rests on the train alone.",

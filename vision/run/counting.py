@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from vision.config import Config
 from vision.count import CountResult, count_train
+from vision.count.abreast import on_other_trains
 from vision.motion.passages import STANDING
 from vision.run.store import RawVideo
 from vision.taxonomy import Taxonomy
@@ -53,6 +54,7 @@ def result_of(raw: RawVideo, passages: Sequence[CountResult], *, duration_s: flo
 
 def count_passages(raw: RawVideo, *, config: Config, taxonomy: Taxonomy) -> list[CountResult]:
     """Each passage of a video counted, trains or not (see ``is_train``), with the traces of how."""
+    elsewhere = on_other_trains(raw.passages, raw.looks)
     return [
         count_train(
             passage,
@@ -62,8 +64,9 @@ def count_passages(raw: RawVideo, *, config: Config, taxonomy: Taxonomy) -> list
             taxonomy=taxonomy,
             config=config.count,
             px_per_m=config.motion.px_per_m,
+            elsewhere=other,
         )
-        for passage in raw.passages
+        for passage, other in zip(raw.passages, elsewhere, strict=True)
     ]
 
 

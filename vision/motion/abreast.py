@@ -1,0 +1,258 @@
+"""Two trains at once: told apart by their speeds.
+
+One path through (time, speed) follows one train and, where another shows more of itself, slides over to that one. So before it
+is believed, the speeds at which anything moves are gathered over about a second, where two trains are two ridges as long as their
+speeds differ; both ridges are followed together, which costs less than any that change places; and each train is then measured
+alone, with what moves like the other one taken out.
+
+Only where the camera stands, or shakes: what a moving camera sees at several distances moves at several speeds as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision.motion.layers import Layers
+from vision.motion.meter import MotionSeries
+
+_KNEE_PX = 0.8
+_BIN = 0.025
+_TOP_PX = 40.0
+_HOP_FRAMES = 8
+_HALF_WINDOW_FRAMES = 14
+_OLD_SHARE = 0.5
+_STEADY_CAMERA_PX = 0.25
+_SAME_AS_BACKGROUND_PX = 1.2
+_WEAKEST_RESPONSE = 0.06
+_LEAST_STRENGTH = 0.12
+_SLOWEST_PX = 0.2
+_APART_BINS = 4
+_RIDGES = 5
+_STEP_COST = 0.04
+_BIRTH_COST = 1.5
+_SHARED_COST = 0.05
+_LEAST_HOPS = 8
+_STEADY_BINS = 3
+_SAME_ENDS = 0.15
+_DEEPEST_SHARE = 0.4
+_SLOWEST_VIEWS_S = 0.035
+_TAKEN_PX = 1.2
+_TOLD_APART_PX = 1.2
+
+
+@dataclass(frozen=True, slots=True)
+class Ridge:
+    """Speed of one of two trains against the background over the frames of a shot.
+
+    Attributes:
+        speed_px: (n,) float64, pixels of the small picture per typical frame interval; NaN where it does not show.
+    """
+
+    speed_px: NDArray[np.float64]
+
+    def about(self, frames: int) -> NDArray[np.bool_]:
+        """(n,) whether it shows within so many frames."""
+        shown = np.isfinite(self.speed_px).astype(np.float64)
+        return np.asarray(np.convolve(shown, np.ones(2 * frames + 1), mode="same") > 0.5, dtype=bool)
+
+
+def side_by_side(series: MotionSeries, layers: Layers) -> tuple[Ridge, Ridge] | None:
+    """The speeds of two trains that show at once in a shot, or None where there is one at most.
+
+    Args:
+        series: Band shifts of the video.
+        layers: Of the shot, for one train.
+    """
+    if not layers.present.any() or _camera_px(layers) > _STEADY_CAMERA_PX:
+        return None
+    gathered = _gathered(series, layers)
+    peaks = [_ridges_at(evidence) for evidence in gathered]
+    both = sum(len(speeds) > 1 for speeds, _ in peaks)
+    if both < _LEAST_HOPS:
+        return None
+    tracks = _two_tracks(peaks)
+    slowest_px = _SLOWEST_VIEWS_S * series.width_px * series.interval_s
+    if not _are_trains(*tracks, slowest_px=slowest_px) or _valley(gathered, *tracks) > _DEEPEST_SHARE:
+        return None
+    n = len(layers.present)
+    first, second = (Ridge(_over_frames(track, n)) for track in tracks)
+    return first, second
+
+
+def _are_trains(first: NDArray[np.float64], second: NDArray[np.float64], *, slowest_px: float) -> bool:
+    """Whether two tracks, (hops,) each, are two trains rather than one that changes its speed or is seen in perspective."""
+    shown = np.isfinite(first), np.isfinite(second)
+    if not shown[0].any() or not shown[1].any():
+        return False
+    if min(float(np.median(np.abs(_KNEE_PX * np.sinh(t[s])))) for t, s in zip((first, second), shown, strict=True)) < slowest_px:
+        return False  # people
+    # While a train brakes or starts, a second's worth of its speeds is no sharp ridge.
+    apart = np.abs(first - second) >= _APART_BINS * _BIN
+    at_once = apart & _steady(first) & _steady(second)
+    if np.count_nonzero(at_once) < _LEAST_HOPS:
+        return False
+    ends = [np.flatnonzero(s)[[0, -1]] for s in shown]
+    longest = max(ends[0][1], ends[1][1]) - min(ends[0][0], ends[1][0]) + 1
+    # What comes and goes with the train at a share of its speed is a part of it, nearer or farther.
+    return bool(np.abs(ends[0] - ends[1]).sum() > _SAME_ENDS * longest)
+
+
+def _valley(gathered: list[NDArray[np.float64]], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """How much moves at speeds between two tracks, as a share of the weaker one; a train in perspective fills them all."""
+    shares = []
+    for hop in np.flatnonzero(np.abs(first - second) >= _APART_BINS * _BIN):
+        evidence = gathered[hop]
+        low, high = sorted(round(float(track[hop]) / _BIN) + len(evidence) // 2 for track in (first, second))
+        weaker = min(evidence[low], evidence[high])
+        shares.append(float(evidence[low : high + 1].min() / weaker) if weaker > 0 else 1.0)
+    return float(np.median(shares)) if shares else 1.0
+
+
+def _steady(track: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(hops,) where a track keeps its speed over two hops on both sides."""
+    around = np.pad(track, 2, mode="edge")
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.abs(around[4:] - around[:-4]) < _STEADY_BINS * _BIN, dtype=bool)
+
+
+def without(series: MotionSeries, layers: Layers, own: Ridge, other: Ridge) -> MotionSeries:
+    """The series with the peaks taken out, in this shot, that move like the other one of two trains.
+
+    Args:
+        series: Of the video.
+        layers: Of the shot.
+        own: The train to keep; where the two cannot be told apart yet (too soon after the anchor) its peaks go as well.
+        other: The train to take out.
+    """
+    n = len(layers.present)
+    frames = slice(layers.first, layers.first + n)
+    anchor = np.maximum(series.anchor[frames] - layers.first, 0)
+    age = (series.pts_s[frames] - series.pts_s[series.anchor[frames]]) / max(series.interval_s, 1e-3)
+    moved_px = layers.background_px - layers.background_px[anchor]
+    own_px, other_px = (moved_px + ridge.speed_px * age for ridge in (own, other))
+    alike = np.abs(own_px - other_px) < _TOLD_APART_PX
+
+    shift_px = series.shift_px[frames]
+    from_other, from_own, from_ground = (np.abs(shift_px - layer[:, None, None]) for layer in (other_px, own_px, moved_px))
+    # Where a train does not show its ridge is NaN, which is below nothing.
+    taken = (from_other < _TAKEN_PX + 0.03 * np.abs(other_px)[:, None, None]) & (from_other < from_ground)
+    taken &= ~(from_own < from_other) | alike[:, None, None]
+    response = series.response.copy()
+    response[frames][taken] = 0.0
+    return replace(series, response=response)
+
+
+def _camera_px(layers: Layers) -> float:
+    """How fast the camera goes on the whole, pixels a frame: a shake comes back, a pan does not."""
+    window = min(50, max(1, len(layers.present) - 1))
+    moved = np.abs(layers.background_px[window:] - layers.background_px[:-window]) / window
+    return float(np.quantile(moved, 0.9)) if len(moved) else 0.0
+
+
+def _stretched(speed_px: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.arcsinh(speed_px / _KNEE_PX))
+
+
+def _gathered(series: MotionSeries, layers: Layers) -> list[NDArray[np.float64]]:
+    """Evidence for each speed about every ``_HOP_FRAMES``-th frame: mean response over the frames with old anchors."""
+    n = len(layers.present)
+    top = int(np.arcsinh(_TOP_PX / _KNEE_PX) / _BIN)
+    frames = slice(layers.first, layers.first + n)
+    anchor = np.maximum(series.anchor[frames] - layers.first, 0)
+    age = (series.pts_s[frames] - series.pts_s[series.anchor[frames]]) / max(series.interval_s, 1e-3)
+    measured = (series.anchor[frames] >= layers.first) & (age > 0) & ~series.repeated[frames]
+    relative_px = series.shift_px[frames] - (layers.background_px - layers.background_px[anchor])[:, None, None]
+    strong = (series.response[frames] > _WEAKEST_RESPONSE) & (np.abs(relative_px) > _SAME_AS_BACKGROUND_PX)
+    strong &= np.abs(series.shift_px[frames]) > _SAME_AS_BACKGROUND_PX / 2
+    speed_px = relative_px / np.maximum(age, 1e-6)[:, None, None]
+    place = np.round(_stretched(speed_px) / _BIN).astype(np.int64) + top
+    strong &= (place >= 0) & (place <= 2 * top) & (np.abs(speed_px) > _SLOWEST_PX)
+    out = []
+    for middle in range(0, n, _HOP_FRAMES):
+        about = np.arange(max(0, middle - _HALF_WINDOW_FRAMES), min(n, middle + _HALF_WINDOW_FRAMES + 1))
+        about = about[measured[about]]
+        about = about[age[about] >= _OLD_SHARE * age[about].max(initial=0.0)]
+        evidence = np.zeros(2 * top + 1)
+        if len(about):
+            chosen = strong[about]
+            np.add.at(evidence, place[about][chosen], series.response[frames][about][chosen])
+            evidence = np.convolve(evidence, (0.4, 0.8, 1.0, 0.8, 0.4), mode="same") / len(about)
+        out.append(evidence)
+    return out
+
+
+def _ridges_at(evidence: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The highest maxima, apart from each other: places on the stretched axis and strengths."""
+    top = len(evidence) // 2
+    left = np.abs(np.arange(-top, top + 1))
+    height = np.where(left >= 0, evidence, 0.0).copy()
+    places, strengths = [], []
+    for _ in range(_RIDGES):
+        at = int(height.argmax())
+        if height[at] < _LEAST_STRENGTH:
+            break
+        around = slice(max(0, at - 2), at + 3)
+        weight = evidence[around]
+        places.append(float((np.arange(around.start, around.start + len(weight)) * weight).sum() / weight.sum() - top) * _BIN)
+        strengths.append(float(height[at]))
+        height[max(0, at - _APART_BINS) : at + _APART_BINS + 1] = 0.0
+    return np.array(places), np.array(strengths)
+
+
+def _two_tracks(peaks: list[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two tracks through the maxima, (hops,) each with NaN for "not there", that together explain most (Viterbi over pairs)."""
+    options = [[(i, j) for i in range(-1, len(s)) for j in range(-1, len(s))] for s, _ in peaks]
+    gain, came_from = np.zeros(1), []
+    before: list[tuple[float, float]] = [(np.nan, np.nan)]
+    pairs_of = []
+    for (places, strengths), pairs in zip(peaks, options, strict=True):
+        now = [tuple(float(places[k]) if k >= 0 else np.nan for k in pair) for pair in pairs]
+        own = np.array([_own(pair, strengths) for pair in pairs])
+        step = _steps(np.array(before), np.array(now))
+        total = gain[:, None] - step
+        came_from.append(total.argmax(axis=0))
+        gain = total.max(axis=0) + own
+        before = now  # type: ignore[assignment]
+        pairs_of.append(np.array(now))
+    state = int(gain.argmax())
+    out = np.full((2, len(peaks)), np.nan)
+    for hop in range(len(peaks) - 1, -1, -1):
+        out[:, hop] = pairs_of[hop][state]
+        state = int(came_from[hop][state])
+    return out[0], out[1]
+
+
+def _own(pair: tuple[int, int], strengths: NDArray[np.float64]) -> float:
+    """What a pair of maxima explains: each counts once."""
+    first, second = pair
+    total = sum(min(float(strengths[k]), 1.0) - _LEAST_STRENGTH / 2 for k in {first, second} if k >= 0)
+    return total - (_SHARED_COST if first == second >= 0 else 0.0)
+
+
+def _steps(before: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cost of going from each pair to each other one, (pairs before, pairs now)."""
+    cost = np.zeros((len(before), len(now)))
+    for track in (0, 1):
+        a, b = before[:, None, track], now[None, :, track]
+        bins = np.abs(b - a) / _BIN
+        moved = np.where(np.isfinite(a) & np.isfinite(b), _STEP_COST * bins, 0.0)
+        cost += moved + np.where(np.isnan(a) != np.isnan(b), _BIRTH_COST / 2, 0.0)
+    return cost
+
+
+def _over_frames(track: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """A track over all frames: between its hops, and half a window beyond its ends."""
+    hops = np.flatnonzero(np.isfinite(track))
+    out = np.full(frames, np.nan)
+    if len(hops) == 0:
+        return out
+    at = hops * _HOP_FRAMES
+    values = np.interp(np.arange(frames), at, _KNEE_PX * np.sinh(track[hops]))
+    shown = np.zeros(frames, bool)
+    for hop in at:
+        shown[max(0, hop - _HALF_WINDOW_FRAMES) : hop + _HALF_WINDOW_FRAMES + 1] = True
+    out[shown] = values[shown]
+    return out
