@@ -75,7 +75,7 @@ class DetectConfig(_Section):
     min_score: Fraction01 = 0.3
     precision: Literal["f32", "fast"] = "f32"
     batch: int = Field(default=4, ge=1, le=256)
-    looks_per_view: float = Field(default=8.0, gt=0)
+    looks_per_view: float = Field(default=12.0, gt=0)
     max_looks_s: float = Field(default=30.0, gt=0)
     still_interval_s: float = Field(default=2.0, gt=0)
 
