@@ -48,6 +48,10 @@ boxes a picture of the first weights at the default score on their validation pi
 FALSE_SHAPE = 0.5
 """Shape of the Gamma distribution of the false boxes per look: ten times as many on one clip as on the next is nothing rare."""
 
+CARRYING_SHARE = 0.3
+"""Before the data: of the trains that are filmed this share carries anything at all. A choice, not a measurement; a vehicle
+that is seen well outweighs it by far, two doubtful places on a train of coaches do not."""
+
 ENDS_SHARE = 0.2
 """Share of the view by which head and tail are found too late or too early, the scale of an exponential."""
 
@@ -98,8 +102,9 @@ class Existence:
 
     Attributes:
         probability: (j,) that a vehicle stands at each place.
-        given: (j, f) the same, if the false boxes come at each rate of a grid: what places have in common.
-        share: (f,) the probability of each of those rates, summing to 1.
+        given: (j, f) the same under each supposition that places have in common: whether the train carries anything, and at which
+            rate false boxes come.
+        share: (f,) the probability of each supposition, summing to 1.
         rates: (len(RATE_GRID),) the population's detection rates, summing to 1.
         unseen: Expected number of vehicles that no look saw.
     """
@@ -130,7 +135,9 @@ def count_opportunities(s: Sightings, clusters: Clusters, table: LookTable, *, w
     return Opportunities(full @ weight, (full & hit) @ weight, part @ weight, (part & hit) @ weight)
 
 
-def fit_existence(s: Sightings, clusters: Clusters, table: LookTable, off_ends_px: FloatArray | float = 0.0) -> Existence:
+def fit_existence(
+    s: Sightings, clusters: Clusters, table: LookTable, off_ends_px: FloatArray | float = 0.0, *, known_false: float = 0.0
+) -> Existence:
     """Existence of each place, the detection rates and the false boxes, fitted together.
 
     Args:
@@ -138,6 +145,7 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable, off_ends_p
         clusters: Their places.
         table: The looks.
         off_ends_px: (j,) how far each place lies beyond the train's head or tail.
+        known_false: Boxes on the train that were left out because they cannot be vehicles: they tell how often false ones come.
     """
     groups = len(clusters)
     chances = count_opportunities(s, clusters, table)
@@ -160,7 +168,7 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable, off_ends_p
     scattered = np.minimum(hits, 1)[:, None] * stray  # a hit that counts little is a stray box at little cost
     deceived = (np.log(CONFUSER_SHARE / (4 * typical_px)) + confuser)[:, None] + together
     not_vehicle = np.logaddexp(scattered, deceived)
-    further = float(np.sum(_further(chances)[0]) + CUT_WORTH * np.sum(_further(chances)[1]))
+    further = known_false + float(np.sum(_further(chances)[0]) + CUT_WORTH * np.sum(_further(chances)[1]))
     rates = _RATE_PRIOR
     rate_of_count = (hits >= 1.5) | (hits >= 0.5 * np.maximum(chances.looks, 1e-9))
     probability = np.where(rate_of_count, 0.9, 0.3)
@@ -171,13 +179,24 @@ def fit_existence(s: Sightings, clusters: Clusters, table: LookTable, off_ends_p
         vehicle += looks_right.log_ratio(probability) - beyond
         as_vehicle = vehicle[:, None] + together
         given = 1 / (1 + np.exp(-np.clip(as_vehicle - not_vehicle, -50, 50)))
-        share = false.share(np.logaddexp(as_vehicle, not_vehicle), further, gaps.free_share)
+        share = _normalised(false.log_share(np.logaddexp(as_vehicle, not_vehicle), further, gaps.free_share))
         probability = given @ share
         by_rate = np.exp(by_rate - np.logaddexp.reduce(by_rate, axis=1)[:, None])
         weight = probability @ (by_rate / np.maximum(1 - _missed(chances), 0.05))
         rates = weight + PRIOR_VEHICLES * _RATE_PRIOR
         rates /= rates.sum()
+    # Doubtful places share one doubt: whether this is a train that carries anything.
+    carries = false.log_share(np.logaddexp(as_vehicle, not_vehicle), further, gaps.free_share) + np.log(CARRYING_SHARE)
+    bare = false.log_share(not_vehicle, further, 1.0) + np.log(1 - CARRYING_SHARE)
+    share = _normalised(np.concatenate([carries, bare]))
+    given = np.hstack([given, np.zeros_like(given)])
+    probability = given @ share
     return Existence(probability, given, share, rates, _unseen(clusters, probability, chances, rates, typical_px))
+
+
+def _normalised(log_share: FloatArray) -> FloatArray:
+    share = np.exp(log_share - log_share.max())
+    return np.asarray(share / share.sum())
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -204,8 +223,8 @@ class _FalseRates:
         of_mean = np.geomspace(1 / 64, 16, 21)
         return cls(mean_px * of_mean, FALSE_SHAPE * (np.log(of_mean) - of_mean), look_px)
 
-    def share(self, log_place: FloatArray, further: float, free_share: float) -> FloatArray:
-        """(f,) probability of each rate.
+    def log_share(self, log_place: FloatArray, further: float, free_share: float) -> FloatArray:
+        """(f,) log probability of each rate together with the data, but for a constant.
 
         Args:
             log_place: (j, f) log likelihood of each place's boxes, relative to its further hits being false.
@@ -213,9 +232,7 @@ class _FalseRates:
             free_share: Share of the false boxes that no vehicle's place takes in.
         """
         log_share = self.log_prior + log_place.sum(axis=0) + further * np.log(self.per_look_px)
-        log_share -= self.per_look_px * self.look_px * free_share
-        share = np.exp(log_share - log_share.max())
-        return np.asarray(share / share.sum())
+        return np.asarray(log_share - self.per_look_px * self.look_px * free_share)
 
 
 def _further(chances: Opportunities) -> tuple[FloatArray, FloatArray]:

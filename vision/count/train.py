@@ -115,6 +115,10 @@ class _Fate:
             self.why[source][item] = REASONS.index(reason)
         return s[~mask]
 
+    def count(self, reason: str) -> int:
+        """Sightings that were left out for a reason so far."""
+        return sum(int(np.count_nonzero(why == REASONS.index(reason))) for why in self.why)
+
     def assign(self, s: Sightings, table: LookTable, vehicle: NDArray[np.int64]) -> None:
         for source, item, index in zip(table.source[s.look], s.item, vehicle, strict=True):
             self.cluster_of[source][item] = index
@@ -172,7 +176,7 @@ def count_train(
     sightings = fate.drop(sightings, table, loose := places.of < 0, DROP_CUT_BOX)
     places = Clusters(places.s0_px, places.s1_px, places.of[~loose], places.core[~loose])
     off_ends_px = beyond_ends_px(places.centre_px, passage, table.view_px)
-    existence = fit_existence(sightings, places, table, off_ends_px)
+    existence = fit_existence(sightings, places, table, off_ends_px, known_false=fate.count(DROP_IMPLAUSIBLE_SIZE))
     names = ClassNames.of(class_names, taxonomy)
     classes = pool_classes(sightings, places, table, names, config.leaf_share)
 
