@@ -392,3 +392,30 @@ def test_a_box_seen_once_is_worth_less_where_stray_boxes_are_common():
 
     clean, dirty = believed(()), believed(range(2, 30, 2))
     assert dirty / (1 - dirty) < 0.5 * clean / (1 - clean)
+
+
+def _seen_now_and_then(firm, hits, *, impossible=0, px_per_m=None):
+    """A train with firm vehicles and one place that shows a box in few looks: what it is believed to be."""
+    passage, looks = passing(firm, looks_s=2.0, end_s=34.0)
+    seen = []
+    for n, one in enumerate(looks):
+        d = one.detections
+        x = -1200 + 100 * one.pts_s
+        more = [[x, 300, x + 200, 460]] if n in hits else []
+        more += [[300 + 17 * n % 500, 300, 330 + 17 * n % 500, 330]] if n < impossible else []
+        boxes = np.concatenate([d.xyxy_px.reshape(-1, 4), np.array(more, np.float32).reshape(-1, 4)])
+        ids = [*d.class_id, *[0] * len(more)]
+        seen.append(replace(one, detections=Detections.of(boxes, [*d.score, *[0.8] * len(more)], ids)))
+    places = count(passage, seen, px_per_m=px_per_m).trace.places
+    return next((p.probability for p in places if abs(p.centre_px + 1100) < 30), 0.0)
+
+
+def test_whether_a_train_carries_anything_is_one_doubt_that_its_places_share():
+    alone, in_a_row = _seen_now_and_then([], (26, 29)), _seen_now_and_then([-300, -750, -1650, -2100], (26, 29))
+    assert alone < 0.5 < in_a_row
+    assert _seen_now_and_then([], range(24, 36)) > 0.95  # one that is seen well needs no company
+
+
+def test_boxes_of_impossible_size_speak_against_the_doubtful_ones():
+    clean, dirty = (_seen_now_and_then([], (26, 28, 30), impossible=n, px_per_m=30.0) for n in (0, 40))
+    assert dirty / (1 - dirty) < 0.5 * clean / (1 - clean)
