@@ -95,7 +95,8 @@ def _along(truth: TruthTrain, passage: PassageCase) -> TrainTruth:
         return TrainTruth(truth.total, None, frozenset())
     by_place = sorted(vehicles, key=lambda v: v.position_px)
     found_px = np.array([v.position_px for v in by_place], np.float64)
-    readings = [(listed, true_px, _matched(listed, true_px, found_px)) for listed, true_px in _readings(truth, passage)]
+    wide_px = float(np.median([v.width_px for v in by_place])) if by_place else None
+    readings = [(listed, true_px, _matched(listed, true_px, found_px, wide_px)) for listed, true_px in _readings(truth, passage)]
     listed, true_px, pairs = max(readings, key=lambda reading: len(reading[2]))
     vehicle_of = {t: by_place[f].index for t, f in pairs}
     wrong = {t: by_place[f].class_name for t, f in pairs if not _same(listed[t].class_name, by_place[f].class_name)}
@@ -121,8 +122,10 @@ def _readings(truth: TruthTrain, passage: PassageCase) -> list[tuple[list[TruthV
     return [turned if tail_first else (listed, true_px)]
 
 
-def _matched(listed: Sequence[TruthVehicle], true_px: FloatArray, found_px: FloatArray) -> list[tuple[int, int]]:
-    return match_along(true_px, np.array([v.width_px for v in listed], np.float64), found_px)
+def _matched(
+    listed: Sequence[TruthVehicle], true_px: FloatArray, found_px: FloatArray, wide_px: float | None
+) -> list[tuple[int, int]]:
+    return match_along(true_px, np.array([v.width_px for v in listed], np.float64), found_px, wide_px)
 
 
 def _same(true: str, counted: str) -> bool:
