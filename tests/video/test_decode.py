@@ -159,14 +159,6 @@ def test_luma_of_every_pixel_format(pixel_format: str) -> None:
     assert luma.std() == pytest.approx(expected.std(), rel=0.2)
 
 
-def test_regions_are_cut_to_the_picture(tmp_path: Path) -> None:
-    frames, _ = read(media.clip(tmp_path / "a.mp4", frames=1))
-    frame, whole = frames[0], frames[0].bgr()
-    np.testing.assert_array_equal(frame.bgr_region(10, 20, 60, 70), whole[20:70, 10:60])
-    np.testing.assert_array_equal(frame.bgr_region(-5, -5, 9999, 30), whole[:30])
-    assert frame.bgr_region(500, 0, 600, 10).shape == (10, 0, 3)
-
-
 def test_frames_that_are_kept_stay_what_they_were(tmp_path: Path) -> None:
     path = media.clip(tmp_path / "a.mp4", frames=40)
     kept, at_once = [], []

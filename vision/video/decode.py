@@ -128,18 +128,6 @@ class Frame:
         )
         return np.asarray(cv2.rotate(picture, _CV_ROTATION[self.rotation_deg]), np.uint8) if self.rotation_deg else picture
 
-    def bgr_region(self, x0: int, y0: int, x1: int, y1: int) -> Bgr:
-        """Columns x0 to x1 and rows y0 to y1 (exclusive) of ``bgr()``, cut to the picture; a copy of its own.
-
-        No cheaper than ``bgr()``, as swscale converts whole pictures, but the rest is not kept alive.
-
-        Returns:
-            (y1 - y0, x1 - x0, 3) uint8; without rows or columns where the region lies outside.
-        """
-        x0, x1 = (min(max(x, 0), self.width_px) for x in (x0, x1))
-        y0, y1 = (min(max(y, 0), self.height_px) for y in (y0, y1))
-        return self.bgr()[y0:y1, x0:x1].copy()
-
     def _stored_size_px(self) -> tuple[int, int]:
         """Width and height before the turn."""
         return (self.height_px, self.width_px) if self.rotation_deg in (90, 270) else (self.width_px, self.height_px)
