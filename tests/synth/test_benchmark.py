@@ -186,6 +186,8 @@ def test_a_wrong_train_is_named_with_its_reason(tmp_path: Path, quick: list[Entr
     assert spoilt.reasons(spoilt.rows, "5") == {"doubled": 1}
     assert "fixed-1: " in report(spoilt)
     assert "- **doubled** (1): fixed-1" in markdown(spoilt, command="x")
+    linked = markdown(spoilt, command="x", pictures={"fixed-1": "failures/fixed-1.jpg"})
+    assert "- **doubled** (1): [fixed-1](failures/fixed-1.jpg)" in linked
 
 
 def a_score(**changes: object) -> TrainScore:

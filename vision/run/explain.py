@@ -21,10 +21,10 @@ from vision.errors import FlatcarError, InputError, TruthError
 from vision.motion.layers import Layers
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import shot_layers
-from vision.motion.strip import Strip, build_strip
+from vision.motion.strip import LookPicture, Strip, build_strip
 from vision.run.counting import count_passages, is_train, result_of
 from vision.run.ledger import InputRow, Ledger
-from vision.run.observe import Observed, observe_video
+from vision.run.observe import observe_video
 from vision.run.results import stored_result
 from vision.run.scan import detector_of
 from vision.run.store import RawVideo, RunFolder, load_raw
@@ -155,21 +155,52 @@ def explain_clip(
     finally:
         detector.close()
     try:
-        raw = observed.raw
-        counted = count_passages(raw, config=config, taxonomy=default_taxonomy())
-        result = result_of(raw, counted, duration_s=observed.duration_s)
-        width_px = raw.record.width_px
-        cases = [
-            PassageCase(train_id, c, build_strip(c.train.passage, observed.frames, frame_width_px=width_px), frame)
-            for train_id, c, frame in zip(
-                _names(result, counted), counted, (_kept_frame(observed, c.train.passage) for c in counted), strict=True
-            )
-        ]
-        frame = observed.frames[len(observed.frames) // 2].picture() if observed.frames else None
-        motion = _clip_motion(observed.series, observed.shots)
-        return VideoCase(path, raw, result, tuple(cases), config.count.min_existence, motion, frame, watchable=True)
+        return case_of(
+            observed.raw,
+            path=path,
+            looked=observed.frames,
+            measured=(observed.series, observed.shots),
+            duration_s=observed.duration_s,
+            config=config,
+            watchable=True,
+        )
     finally:
         observed.close()
+
+
+def case_of(
+    raw: RawVideo,
+    *,
+    path: Path,
+    looked: Sequence[LookPicture],
+    measured: tuple[MotionSeries, Sequence[Shot]],
+    duration_s: float | None,
+    config: Config,
+    watchable: bool,
+) -> VideoCase:
+    """What was observed, counted, with all that shows how.
+
+    Args:
+        raw: Looks and passages.
+        path: The video; it need not exist.
+        looked: Pictures of the looks.
+        measured: Band shifts of every frame, and the shots.
+        duration_s: Decoded seconds.
+        config: All settings.
+        watchable: Whether there is a file to decode again.
+    """
+    counted = count_passages(raw, config=config, taxonomy=default_taxonomy())
+    result = result_of(raw, counted, duration_s=duration_s)
+    width_px = raw.record.width_px
+    cases = [
+        PassageCase(train_id, c, build_strip(c.train.passage, looked, frame_width_px=width_px), frame)
+        for train_id, c, frame in zip(
+            _names(result, counted), counted, (_kept_frame(looked, c.train.passage) for c in counted), strict=True
+        )
+    ]
+    frame = looked[len(looked) // 2].picture() if looked else None
+    motion = _clip_motion(*measured)
+    return VideoCase(path, raw, result, tuple(cases), config.count.min_existence, motion, frame, watchable=watchable)
 
 
 def explain_run(
@@ -221,9 +252,9 @@ def _names(result: VideoResult, counted: Sequence[CountResult]) -> list[str | No
     return [next(ids) if is_train(c) else None for c in counted]
 
 
-def _kept_frame(observed: Observed, passage: Passage) -> Picture | None:
+def _kept_frame(looked: Sequence[LookPicture], passage: Passage) -> Picture | None:
     middle_s = (passage.start_s + passage.end_s) / 2
-    nearest = min(observed.frames, key=lambda look: abs(look.pts_s - middle_s), default=None)
+    nearest = min(looked, key=lambda look: abs(look.pts_s - middle_s), default=None)
     return None if nearest is None else nearest.picture()
 
 

@@ -106,7 +106,7 @@ def _groups(results: Results) -> list[tuple[str, list[Mapping[str, Any]]]]:
 # Markdown.
 
 
-def write_docs(page: Path, results: Results, *, mode: str, command: str) -> None:
+def write_docs(page: Path, results: Results, *, mode: str, command: str, pictures: Mapping[str, str] | None = None) -> None:
     """Put the tables of a mode between its two marks on a page; the rest of the page stays.
 
     Args:
@@ -114,6 +114,7 @@ def write_docs(page: Path, results: Results, *, mode: str, command: str) -> None
         results: At least one row.
         mode: ``engine`` or ``system``.
         command: What made them.
+        pictures: Clip, as the tables call it -> picture that explains its failure, relative to the page.
 
     Raises:
         InputError: The page cannot be read or has no such marks.
@@ -127,10 +128,10 @@ def write_docs(page: Path, results: Results, *, mode: str, command: str) -> None
         raise InputError(f"{page} needs the lines {begin} and {end} once each")
     before, rest = text.split(begin)
     _, after = rest.split(end)
-    atomic_write(page, f"{before}{begin}\n{markdown(results, command=command)}\n{end}{after}".encode())
+    atomic_write(page, f"{before}{begin}\n{markdown(results, command=command, pictures=pictures)}\n{end}{after}".encode())
 
 
-def markdown(results: Results, *, command: str) -> str:
+def markdown(results: Results, *, command: str, pictures: Mapping[str, str] | None = None) -> str:
     """Tables of one mode, with the command above them."""
     main = main_looking(results)
     clips, trains = len(results.rows), results.scores(results.rows, main).trains
@@ -146,7 +147,8 @@ def markdown(results: Results, *, command: str) -> str:
     ]
     if any(len(results.errors(rows, main)) > 1 for _, rows in _groups(results)):
         parts += ["### Against trackers", _baseline_table(results)]
-    return "\n\n".join([*parts, "### By class", _class_table(results, main), "### What fails", _failures(results, main)])
+    parts += ["### By class", _class_table(results, main), "### What fails", _failures(results, main, pictures or {})]
+    return "\n\n".join(parts)
 
 
 _HEAD = (
@@ -211,15 +213,18 @@ def _class_table(results: Results, looking: str) -> str:
     return _table("class | vehicles | nwRMSE", rows)
 
 
-def _failures(results: Results, looking: str) -> str:
-    """A line for each reason with the clips it spoilt."""
+def _failures(results: Results, looking: str, pictures: Mapping[str, str]) -> str:
+    """A line for each reason with the clips it spoilt, and what explains them."""
     by_reason: dict[str, list[str]] = {}
     for row in results.rows:
         for reason in row["lookings"][looking]["why"]:
             if reason:
-                by_reason.setdefault(reason, []).append(f"{row['condition']}-{row['seed']}")
+                name = f"{row['condition']}-{row['seed']}"
+                by_reason.setdefault(reason, []).append(f"[{name}]({pictures[name]})" if name in pictures else name)
     lines = [
         f"- **{reason}** ({len(names)}): {', '.join(dict.fromkeys(names))}"
         for reason, names in sorted(by_reason.items(), key=lambda item: -len(item[1]))
     ]
+    if pictures:
+        lines.append("\nBehind a link is the picture that [explain](explain.md) draws of that clip.")
     return "\n".join(lines) or "Nothing."
