@@ -277,3 +277,17 @@ def test_scenes_without_pictures_are_named() -> None:
     entries = [Entry("fixed", 1), Entry("covered", 2), Entry("covered+snow", 3)]
     assert possible(entries, ROOT / "samples" / "cutouts") == (entries[:1], entries[1:])
     assert possible(entries, None) == (entries, [])
+
+
+def test_marks_are_met_or_missed(tmp_path: Path, quick: list[Entry]) -> None:
+    results = run([Entry("fixed", 1), Entry("pan", 2)], PLAIN, tmp_path / "results.jsonl")
+    page = markdown(results, command="x")
+    assert "| exact, fixed | at least 97% | 100% | met |" in page
+    assert "| exact, every single condition | at least 80% | below it: none | met |" in page
+    assert "| truth within the interval | 86% to 94% | 100% | missed |" in page
+    row = json.loads(json.dumps(results.of("pan")[0]))
+    row["lookings"]["5"]["trains"][0]["reported"] += 1
+    page = markdown(Results([row]), command="x")
+    assert "| exact, shake and pan | at least 90% | 0% | missed |" in page
+    assert "| exact, every single condition | at least 80% | below it: pan 0% | missed |" in page
+    assert "exact, fixed" not in page

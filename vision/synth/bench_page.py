@@ -139,6 +139,7 @@ def markdown(results: Results, *, command: str, pictures: Mapping[str, str] | No
         f"    {' '.join(shlex.quote(word) for word in command.split())}",
         f"{trains} trains in {clips} clips. In brackets 95 % bootstrap intervals over trains; where all trains of a row came out "
         "alike there is nothing to draw, and they are a point.",
+        *_marks(results, main, mode=str(results.rows[0]["mode"])),
         f"### By condition, {looking_text(main)}",
         _condition_table(results, main),
         "\n".join(f"- {line}" for line in _civil(results) if line) or "No train without vehicles was among them.",
@@ -149,6 +150,57 @@ def markdown(results: Results, *, command: str, pictures: Mapping[str, str] | No
         parts += ["### Against trackers", _baseline_table(results)]
     parts += ["### By class", _class_table(results, main), "### What fails", _failures(results, main, pictures or {})]
     return "\n\n".join(parts)
+
+
+FIXED_EXACT, MOVING_EXACT, SINGLE_EXACT = 0.97, 0.90, 0.80
+COVERAGE = (0.86, 0.94)
+BEST_TRACKER = 5.0
+FALSE_A_TRAIN = 0.2
+"""What was asked for before anything was measured."""
+
+
+def _marks(results: Results, looking: str, *, mode: str) -> list[str]:
+    """The marks that were set, and whether they were met."""
+    rows: list[str] = []
+
+    def mark(what: str, asked: str, measured: str, met: bool) -> None:
+        rows.append(f"{what} | {asked} | {measured} | {'met' if met else 'missed'}")
+
+    overall = results.scores(results.rows, looking)
+    if mode == "engine":
+        for what, names, least in (("fixed", ("fixed",), FIXED_EXACT), ("shake and pan", ("shake", "pan"), MOVING_EXACT)):
+            exact = results.scores([row for row in results.rows if row["condition"] in names], looking).exact
+            if exact is not None:
+                mark(f"exact, {what}", f"at least {_share(least)}", _share(exact), exact >= least)
+        single = {name: results.scores(results.of(name), looking).exact for name in results.conditions if "+" not in name}
+        below = {name: exact for name, exact in single.items() if exact is not None and exact < SINGLE_EXACT}
+        shown = ", ".join(f"{name} {_share(exact)}" for name, exact in sorted(below.items(), key=lambda item: item[1]))
+        mark("exact, every single condition", f"at least {_share(SINGLE_EXACT)}", f"below it: {shown or 'none'}", not below)
+        if overall.coverage is not None:
+            asked = f"{_share(COVERAGE[0])} to {_share(COVERAGE[1])}"
+            mark("truth within the interval", asked, _share(overall.coverage), COVERAGE[0] <= overall.coverage <= COVERAGE[1])
+        for title, picked, lookings in _compared(results):
+            for name in lookings:
+                errors = results.errors(picked, name)
+                others = [error for other, error in errors.items() if other != "ours"]
+                if others:
+                    factor = min(others) / errors["ours"] if errors["ours"] else float("inf")
+                    text = f"{factor:.1f} x" if errors["ours"] else "ours makes none"
+                    what = f"error of the best other way, {title}, {looking_text(name)}"
+                    mark(what, f"at least {BEST_TRACKER:g} x ours", text, factor >= BEST_TRACKER)
+    elif overall.false_per_train is not None:
+        shown = f"{overall.false_per_train:.2f}"
+        mark("false military vehicles a civil train", f"at most {FALSE_A_TRAIN}", shown, overall.false_per_train <= FALSE_A_TRAIN)
+    said = "An interval always holds its own count, so it holds the truth at least as often as the count is exact."
+    return ["### Marks", _table("mark | asked | measured | ", rows), *([said] if mode == "engine" else [])] if rows else []
+
+
+def _compared(results: Results) -> list[tuple[str, list[Mapping[str, Any]], list[str]]]:
+    """Clips and ways of looking on which trackers are compared: all ways where the camera moves, few looks elsewhere."""
+    few = [name for name in results.lookings if name.replace(".", "").isdigit() and float(name) <= float(MAIN)]
+    groups = dict(_groups(results))
+    ways = (("camera moves", results.lookings), ("camera still", few))
+    return [(title, groups[title], list(names)) for title, names in ways if title in groups]
 
 
 _HEAD = (
