@@ -128,7 +128,8 @@ def _before_the_train(shot: ShotShifts, background: Background, response: NDArra
     who = int(slow.argmax())
     walking = float(speeds[who])
     others = (seen > _LASTING_SHARE) & (low * seen[who] < _LESS_LOW * low[who] * seen) & (speeds > 2.0 * walking)
-    travels = abs(float(np.mean((background.near / np.maximum(shot.age, 1e-3))[shot.measured & background.known()]))) > NEUTRAL_PX
+    seen_moving = (background.near / np.maximum(shot.age, 1e-3))[shot.measured & background.known()]
+    travels = len(seen_moving) > 0 and abs(float(np.mean(seen_moving))) > NEUTRAL_PX
     if travels or slow[who] < _LASTING_LOW_SHARE or not others.any():
         return np.zeros(response.shape, bool)
     return np.asarray(np.abs(speed) < 1.5 * walking, dtype=bool)
