@@ -23,6 +23,7 @@ from vision.synth.render import Renderer
 
 _JPEG_QUALITY = 65
 _WIDEST_PX = 1100
+_MOST_TRAINS = 2
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -39,7 +40,7 @@ class _DrawnFrame:
 
 
 def explain_entry(condition: str, seed: int, *, looking: Looking, keep: Path | None = None) -> NDArray[np.uint8]:
-    """Draw how a clip of the benchmark was counted with scripted boxes, its trains below each other.
+    """Draw how a clip of the benchmark was counted with scripted boxes, its first trains below each other.
 
     Args:
         condition: Which clip.
@@ -68,7 +69,7 @@ def explain_entry(condition: str, seed: int, *, looking: Looking, keep: Path | N
     )
     truth = truth_of(case, truth_trains(clip))
     trains = [passage for passage in case.passages if passage.train_id is not None]
-    drawn = [draw_train(case, passage, truth=truth) for passage in trains] or [draw_clip(case, truth=truth)]
+    drawn = [draw_train(case, passage, truth=truth) for passage in trains[:_MOST_TRAINS]] or [draw_clip(case, truth=truth)]
     width = max(one.picture.shape[1] for one in drawn)
     padded = [
         cv2.copyMakeBorder(
