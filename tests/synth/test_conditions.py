@@ -4,7 +4,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vision.synth.drawn import DrawnAssets
@@ -54,6 +54,7 @@ def test_a_drawn_mix_stands_alone() -> None:
 
 
 @settings(deadline=None, max_examples=30)
+@example(names=["partial", "walk"], seed=0)
 @given(names=st.lists(st.sampled_from([n for n in SMALL_ONES if n != "mixed"]), min_size=2, max_size=5), seed=st.integers(0, 99))
 def test_any_mix_can_be_drawn(names: list[str], seed: int) -> None:
     tiny = {"width_px": 160, "height_px": 90, "flatcars": 1}

@@ -149,6 +149,8 @@ def _partial(spec: SceneSpec, rng: np.random.Generator, timing: Timing) -> Scene
     # The video starts, or ends, or both, in the middle of the train.
     train = spec.trains[0]
     speed = float(train.speed_m_s.at(0.0))
+    if speed == 0:  # whoever walks along a standing train stops before its end
+        return replace(spec, duration_s=max(1.0, spec.duration_s * float(rng.uniform(0.55, 0.85))))
     passing_s = train.length_m / speed
     cut = int(rng.integers(3))
     if cut in {0, 2}:
