@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.geometry import Letterbox, area_px2, clip_boxes, interval_iou, iou, iou_matrix
+from vision.geometry import Letterbox, area_px2, clip_boxes, interval_iou, iou, iou_matrix, runs
 
 coordinate = st.floats(-500, 3000, width=32)
 box = st.tuples(coordinate, coordinate, st.floats(0, 1500, width=32), st.floats(0, 1500, width=32)).map(
@@ -115,3 +115,21 @@ def test_padding_leads_back_to_the_edge() -> None:
 )
 def test_iou_of_two_boxes(a: tuple[float, ...], b: tuple[float, ...], expected: float) -> None:
     assert iou(a, b) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [("", []), ("0", []), ("1", [(0, 1)]), ("0110", [(1, 3)]), ("1011", [(0, 1), (2, 4)]), ("111", [(0, 3)])],
+)
+def test_runs_of_a_mask(mask: str, expected: list[tuple[int, int]]) -> None:
+    assert runs(np.array([c == "1" for c in mask], bool)) == expected
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_runs_hold_what_the_mask_holds(mask: list[bool]) -> None:
+    held = np.zeros(len(mask), bool)
+    for start, stop in runs(np.array(mask, bool)):
+        assert start < stop
+        assert not held[max(0, start - 1) : stop].any()
+        held[start:stop] = True
+    assert held.tolist() == mask

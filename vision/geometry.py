@@ -50,6 +50,12 @@ def interval_iou(a0: float, a1: float, b0: float, b1: float) -> float:
     return overlap / union if overlap > 0 and union > 0 else 0.0
 
 
+def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """The stretches of an (n,) mask that hold, first index and the one behind the last, in order."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
 @dataclass(frozen=True, slots=True)
 class Letterbox:
     """Uniform scaling into a fixed rectangle with centred padding, and the way back.

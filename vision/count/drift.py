@@ -19,6 +19,7 @@ from scipy.linalg import solveh_banded
 
 from vision.count.cluster import typical_width_px
 from vision.count.coordinate import LookTable, Sightings
+from vision.motion.smooth import add_links
 from vision.types import FloatArray
 
 NEAREST, FARTHEST_VIEWS, GAPS = 8, 0.4, 6
@@ -100,15 +101,9 @@ def _relaxed(m: int, links: tuple[np.ndarray, np.ndarray, FloatArray, FloatArray
     for _ in range(4):
         residual = (shift - (offset_px[second] - offset_px[first])) / sigma_px
         weight = 1 / sigma_px**2 / (1 + (residual / 2) ** 2)
-        bands = np.zeros((width + 1, m))  # lower form: bands[k, i] is the entry (i + k, i)
-        right = np.zeros(m)
-        everywhere = ((np.arange(m - 1), np.arange(1, m), spring, np.zeros(m - 1)), (first, second, weight, weight * shift))
-        for a, b, w, pull in everywhere:
-            np.add.at(bands[0], a, w)
-            np.add.at(bands[0], b, w)
-            np.add.at(bands, (b - a, a), -w)
-            np.add.at(right, b, pull)
-            np.add.at(right, a, -pull)
+        bands, right = np.zeros((width + 1, m)), np.zeros(m)
+        add_links(bands, right, np.arange(m - 1), np.arange(1, m), weight=spring, apart_px=np.zeros(m - 1))
+        add_links(bands, right, first, second, weight=weight, apart_px=shift)
         bands[0] += 1e-6 * spring[0]
         offset_px = solveh_banded(bands, right, lower=True)
     return np.asarray(offset_px)

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.motion.background import ShotShifts
 from vision.motion.layers import Layers
 from vision.motion.meter import MotionSeries
+from vision.motion.speeds import BIN, speed_at, stretched
 
-_KNEE_PX = 0.8
-_BIN = 0.025
 _TOP_PX = 40.0
 _HOP_FRAMES = 8
 _HALF_WINDOW_FRAMES = 14
@@ -87,10 +87,10 @@ def _are_trains(first: NDArray[np.float64], second: NDArray[np.float64], *, slow
     shown = np.isfinite(first), np.isfinite(second)
     if not shown[0].any() or not shown[1].any():
         return False
-    if min(float(np.median(np.abs(_KNEE_PX * np.sinh(t[s])))) for t, s in zip((first, second), shown, strict=True)) < slowest_px:
+    if min(float(np.median(np.abs(speed_at(t[s])))) for t, s in zip((first, second), shown, strict=True)) < slowest_px:
         return False  # people
     # While a train brakes or starts, a second's worth of its speeds is no sharp ridge.
-    apart = np.abs(first - second) >= _APART_BINS * _BIN
+    apart = np.abs(first - second) >= _APART_BINS * BIN
     at_once = apart & _steady(first) & _steady(second)
     if np.count_nonzero(at_once) < _LEAST_HOPS:
         return False
@@ -103,9 +103,9 @@ def _are_trains(first: NDArray[np.float64], second: NDArray[np.float64], *, slow
 def _valley(gathered: list[NDArray[np.float64]], first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """How much moves at speeds between two tracks, as a share of the weaker one; a train in perspective fills them all."""
     shares = []
-    for hop in np.flatnonzero(np.abs(first - second) >= _APART_BINS * _BIN):
+    for hop in np.flatnonzero(np.abs(first - second) >= _APART_BINS * BIN):
         evidence = gathered[hop]
-        low, high = sorted(round(float(track[hop]) / _BIN) + len(evidence) // 2 for track in (first, second))
+        low, high = sorted(round(float(track[hop]) / BIN) + len(evidence) // 2 for track in (first, second))
         weaker = min(evidence[low], evidence[high])
         shares.append(float(evidence[low : high + 1].min() / weaker) if weaker > 0 else 1.0)
     return float(np.median(shares)) if shares else 1.0
@@ -115,7 +115,7 @@ def _steady(track: NDArray[np.float64]) -> NDArray[np.bool_]:
     """(hops,) where a track keeps its speed over two hops on both sides."""
     around = np.pad(track, 2, mode="edge")
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.abs(around[4:] - around[:-4]) < _STEADY_BINS * _BIN, dtype=bool)
+        return np.asarray(np.abs(around[4:] - around[:-4]) < _STEADY_BINS * BIN, dtype=bool)
 
 
 def without(series: MotionSeries, layers: Layers, own: Ridge, other: Ridge) -> MotionSeries:
@@ -127,22 +127,22 @@ def without(series: MotionSeries, layers: Layers, own: Ridge, other: Ridge) -> M
         own: The train to keep; where the two cannot be told apart yet (too soon after the anchor) its peaks go as well.
         other: The train to take out.
     """
-    n = len(layers.present)
-    frames = slice(layers.first, layers.first + n)
-    anchor = np.maximum(series.anchor[frames] - layers.first, 0)
-    age = (series.pts_s[frames] - series.pts_s[series.anchor[frames]]) / max(series.interval_s, 1e-3)
-    moved_px = layers.background_px - layers.background_px[anchor]
-    own_px, other_px = (moved_px + ridge.speed_px * age for ridge in (own, other))
+    shot = _shifts(series, layers)
+    moved_px = layers.background_px - layers.background_px[shot.anchor]
+    own_px, other_px = (moved_px + ridge.speed_px * shot.age for ridge in (own, other))
     alike = np.abs(own_px - other_px) < _TOLD_APART_PX
 
-    shift_px = series.shift_px[frames]
-    from_other, from_own, from_ground = (np.abs(shift_px - layer[:, None, None]) for layer in (other_px, own_px, moved_px))
+    from_other, from_own, from_ground = (np.abs(shot.shift - layer[:, None, None]) for layer in (other_px, own_px, moved_px))
     # Where a train does not show its ridge is NaN, which is below nothing.
     taken = (from_other < _TAKEN_PX + 0.03 * np.abs(other_px)[:, None, None]) & (from_other < from_ground)
     taken &= ~(from_own < from_other) | alike[:, None, None]
     response = series.response.copy()
-    response[frames][taken] = 0.0
+    response[layers.first : layers.first + len(shot)][taken] = 0.0
     return replace(series, response=response)
+
+
+def _shifts(series: MotionSeries, layers: Layers) -> ShotShifts:
+    return ShotShifts(series, layers.first, layers.first + len(layers.present) - 1)
 
 
 def _camera_px(layers: Layers) -> float:
@@ -152,33 +152,26 @@ def _camera_px(layers: Layers) -> float:
     return float(np.quantile(moved, 0.9)) if len(moved) else 0.0
 
 
-def _stretched(speed_px: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.arcsinh(speed_px / _KNEE_PX))
-
-
 def _gathered(series: MotionSeries, layers: Layers) -> list[NDArray[np.float64]]:
     """Evidence for each speed about every ``_HOP_FRAMES``-th frame: mean response over the frames with old anchors."""
-    n = len(layers.present)
-    top = int(np.arcsinh(_TOP_PX / _KNEE_PX) / _BIN)
-    frames = slice(layers.first, layers.first + n)
-    anchor = np.maximum(series.anchor[frames] - layers.first, 0)
-    age = (series.pts_s[frames] - series.pts_s[series.anchor[frames]]) / max(series.interval_s, 1e-3)
-    measured = (series.anchor[frames] >= layers.first) & (age > 0) & ~series.repeated[frames]
-    relative_px = series.shift_px[frames] - (layers.background_px - layers.background_px[anchor])[:, None, None]
-    strong = (series.response[frames] > _WEAKEST_RESPONSE) & (np.abs(relative_px) > _SAME_AS_BACKGROUND_PX)
-    strong &= np.abs(series.shift_px[frames]) > _SAME_AS_BACKGROUND_PX / 2
-    speed_px = relative_px / np.maximum(age, 1e-6)[:, None, None]
-    place = np.round(_stretched(speed_px) / _BIN).astype(np.int64) + top
+    shot = _shifts(series, layers)
+    n = len(shot)
+    top = int(float(stretched(_TOP_PX)) / BIN)
+    relative_px = shot.shift - (layers.background_px - layers.background_px[shot.anchor])[:, None, None]
+    strong = (shot.response > _WEAKEST_RESPONSE) & (np.abs(relative_px) > _SAME_AS_BACKGROUND_PX)
+    strong &= np.abs(shot.shift) > _SAME_AS_BACKGROUND_PX / 2
+    speed_px = relative_px / np.maximum(shot.age, 1e-6)[:, None, None]
+    place = np.round(stretched(speed_px) / BIN).astype(np.int64) + top
     strong &= (place >= 0) & (place <= 2 * top) & (np.abs(speed_px) > _SLOWEST_PX)
     out = []
     for middle in range(0, n, _HOP_FRAMES):
         about = np.arange(max(0, middle - _HALF_WINDOW_FRAMES), min(n, middle + _HALF_WINDOW_FRAMES + 1))
-        about = about[measured[about]]
-        about = about[age[about] >= _OLD_SHARE * age[about].max(initial=0.0)]
+        about = about[shot.measured[about]]
+        about = about[shot.age[about] >= _OLD_SHARE * shot.age[about].max(initial=0.0)]
         evidence = np.zeros(2 * top + 1)
         if len(about):
             chosen = strong[about]
-            np.add.at(evidence, place[about][chosen], series.response[frames][about][chosen])
+            np.add.at(evidence, place[about][chosen], shot.response[about][chosen])
             evidence = np.convolve(evidence, (0.4, 0.8, 1.0, 0.8, 0.4), mode="same") / len(about)
         out.append(evidence)
     return out
@@ -196,7 +189,7 @@ def _ridges_at(evidence: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
             break
         around = slice(max(0, at - 2), at + 3)
         weight = evidence[around]
-        places.append(float((np.arange(around.start, around.start + len(weight)) * weight).sum() / weight.sum() - top) * _BIN)
+        places.append(float((np.arange(around.start, around.start + len(weight)) * weight).sum() / weight.sum() - top) * BIN)
         strengths.append(float(height[at]))
         height[max(0, at - _APART_BINS) : at + _APART_BINS + 1] = 0.0
     return np.array(places), np.array(strengths)
@@ -237,7 +230,7 @@ def _steps(before: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.
     cost = np.zeros((len(before), len(now)))
     for track in (0, 1):
         a, b = before[:, None, track], now[None, :, track]
-        bins = np.abs(b - a) / _BIN
+        bins = np.abs(b - a) / BIN
         moved = np.where(np.isfinite(a) & np.isfinite(b), _STEP_COST * bins, 0.0)
         cost += moved + np.where(np.isnan(a) != np.isnan(b), _BIRTH_COST / 2, 0.0)
     return cost
@@ -250,7 +243,7 @@ def _over_frames(track: NDArray[np.float64], frames: int) -> NDArray[np.float64]
     if len(hops) == 0:
         return out
     at = hops * _HOP_FRAMES
-    values = np.interp(np.arange(frames), at, _KNEE_PX * np.sinh(track[hops]))
+    values = np.interp(np.arange(frames), at, speed_at(track[hops]))
     shown = np.zeros(frames, bool)
     for hop in at:
         shown[max(0, hop - _HALF_WINDOW_FRAMES) : hop + _HALF_WINDOW_FRAMES + 1] = True

@@ -60,7 +60,7 @@ class JoinKeeper:
         """Take the next picture.
 
         Args:
-            luma: (rows, width) uint8.
+            luma: (rows, width) uint8, kept: nobody may write into it afterwards.
             pts_s: Its time, seconds.
             change: Against the picture before, grey levels.
         """
@@ -69,11 +69,11 @@ class JoinKeeper:
         known = sorted(value for _, value in self._recent)
         usual = known[-2] if len(known) >= _KNOWN_FRAMES else np.inf
         if change > max(_SUDDEN_GREY, _SUDDEN_RATIO * usual) and self._before is not None:
-            self._joins.append(Join(self._index, self._before, luma.copy(), change / max(usual, 0.1)))
+            self._joins.append(Join(self._index, self._before, luma, change / max(usual, 0.1)))
             if len(self._joins) > _MOST_JOINS:
                 self._joins.remove(min(self._joins, key=lambda join: join.suddenness))
         self._recent.append((pts_s, change))
-        self._before = luma.copy()
+        self._before = luma
         self._index += 1
 
     def joins(self) -> tuple[Join, ...]:

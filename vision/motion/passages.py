@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import MotionConfig
+from vision.geometry import runs
 from vision.motion.abreast import side_by_side, without
 from vision.motion.jumps import Join, measure_jump
 from vision.motion.layers import Layers, separate_layers
 from vision.motion.meter import MotionSeries
-from vision.motion.path import turns_at_once
+from vision.motion.path import NEUTRAL_PX, turns_at_once
 from vision.types import Direction, Dropped, Passage, Shot
 
 AMBIGUOUS_REGISTRATION = "ambiguous_registration"
@@ -23,7 +24,6 @@ NO_BACKGROUND = "no_background"
 JUMP_CUT = "jump_cut"
 TRAINS_ABREAST = "trains_abreast"
 
-_MOVING_PX = 0.12
 _QUIET_FRAMES = 5
 _BRIDGE_S = 1.5
 _BRIDGE_SPEED_RATIO = 0.75
@@ -78,9 +78,9 @@ def _passages_of(
 ) -> list[Passage]:
     """The passages of one train after the other in a shot; what is none is added to ``dropped``."""
     passages = []
-    runs = _runs(layers, series)
+    bridged_runs = _runs(layers, series)
     jumps = _follow_jumps(layers, series, joins)
-    for start, stop, bridged in runs:
+    for start, stop, bridged in bridged_runs:
         passage = _passage(series, layers, shot, start, stop)
         reason = _not_a_train(passage, series, config)
         if reason:
@@ -147,7 +147,7 @@ def _with_roles(layers: Layers, series: MotionSeries) -> Layers:
 
     It happens when the camera follows the train: the train then stands still on the picture and the landscape runs.
     """
-    moving = layers.present & (np.abs(layers.speed_px) > _MOVING_PX)
+    moving = layers.present & (np.abs(layers.speed_px) > NEUTRAL_PX)
     if not moving.any():
         return layers
     train = layers.band_support[moving].mean(axis=0)
@@ -170,17 +170,14 @@ def _with_roles(layers: Layers, series: MotionSeries) -> Layers:
 
 def _runs(layers: Layers, series: MotionSeries) -> list[tuple[int, int, bool]]:
     """Runs of frames with a train, (first, last, bridged); short gaps at steady speed (a pillar, a building) are bridged."""
-    present = np.concatenate([[False], layers.present, [False]])
-    edges = np.flatnonzero(np.diff(present.astype(np.int8)))
-    runs: list[tuple[int, int, bool]] = []
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        last = int(stop) - 1
-        if runs and _bridgeable(layers, series, runs[-1][1], int(start)):
-            _bridge(layers, runs[-1][1], int(start))
-            runs[-1] = (runs[-1][0], last, True)
+    found: list[tuple[int, int, bool]] = []
+    for start, stop in runs(layers.present):
+        if found and _bridgeable(layers, series, found[-1][1], start):
+            _bridge(layers, found[-1][1], start)
+            found[-1] = (found[-1][0], stop - 1, True)
         else:
-            runs.append((int(start), last, False))
-    return runs
+            found.append((start, stop - 1, False))
+    return found
 
 
 def _bridgeable(layers: Layers, series: MotionSeries, before: int, after: int) -> bool:
@@ -188,7 +185,7 @@ def _bridgeable(layers: Layers, series: MotionSeries, before: int, after: int) -
     speeds = layers.speed_px[before], layers.speed_px[after]
     slower, faster = sorted(abs(speed) for speed in speeds)
     same_way = speeds[0] * speeds[1] > 0
-    return bool(gap_s <= _BRIDGE_S and same_way and faster > _MOVING_PX and slower / faster >= _BRIDGE_SPEED_RATIO)
+    return bool(gap_s <= _BRIDGE_S and same_way and faster > NEUTRAL_PX and slower / faster >= _BRIDGE_SPEED_RATIO)
 
 
 def _bridge(layers: Layers, before: int, after: int) -> None:
@@ -218,7 +215,7 @@ def _follow_jumps(layers: Layers, series: MotionSeries, joins: Sequence[Join]) -
         if not (1 <= after <= last and layers.present[after - 1 : after + 1].all()):
             continue
         step_px = float(np.median(layers.speed_px[max(0, after - _QUIET_FRAMES) : after]))
-        if abs(step_px) <= _MOVING_PX:
+        if abs(step_px) <= NEUTRAL_PX:
             continue
         about = slice(max(0, after - _ROWS_FRAMES), after)
         top_px, foot_px = _band_rows(layers.band_support[about], series)
@@ -249,11 +246,11 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
     background_px = layers.background_px[frames] * scale
     width_px = series.width_px * scale
     speed_px = layers.speed_px[frames]
-    moving = np.abs(speed_px) > _MOVING_PX
+    moving = np.abs(speed_px) > NEUTRAL_PX
     speed_px_s = float(np.median(np.abs(speed_px[moving]))) * scale / series.interval_s if moving.any() else 0.0
     last_of_shot = len(layers.present) - 1
-    head_seen = bool(start >= _QUIET_FRAMES and abs(speed_px[0]) > _MOVING_PX)
-    tail_seen = bool(last_of_shot - stop >= _QUIET_FRAMES and abs(speed_px[-1]) > _MOVING_PX)
+    head_seen = bool(start >= _QUIET_FRAMES and abs(speed_px[0]) > NEUTRAL_PX)
+    tail_seen = bool(last_of_shot - stop >= _QUIET_FRAMES and abs(speed_px[-1]) > NEUTRAL_PX)
     unseen_px = [_HIDDEN_SHARE * width_px + abs(float(speed)) * scale for speed in speed_px[[0, -1]]]
     covered_px = (
         width_px

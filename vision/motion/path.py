@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.geometry import runs
 from vision.motion.background import LAYER_RESPONSE, SAME_AS_BACKGROUND_PX, Background, ShotShifts
+from vision.motion.speeds import BIN, precision, speed_at, speed_axis, stretched
 from vision.types import FloatArray
 
 NO_TRAIN = -1
 NEUTRAL_PX = 0.12
 """A slower train stands, for all that can be seen."""
-_SPEED_KNEE_PX = 0.8  # below it the speed axis is linear, above logarithmic
-_BIN = 0.025  # step of the speed axis: 2.5 % of the speed
 _SHIFT_PRECISION_PX = 0.45
 _WEAKEST_RESPONSE = 0.04
 _EMISSION_THRESHOLD = 0.2
@@ -46,13 +46,6 @@ _SAME_SPEED_RATIO = 0.75
 _STEADY_RATIO = 0.85
 _GAP_VIEWS = 0.5
 _TURN_PX = 0.25
-
-
-def _speed_axis(width_px: int) -> FloatArray:
-    """Centres of the speed bins on the stretched axis ``z = asinh(speed / knee)``."""
-    top = float(np.arcsinh(width_px / 2 / _SPEED_KNEE_PX))
-    half = int(top / _BIN)
-    return np.asarray(np.arange(-half, half + 1) * _BIN, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +89,10 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
     for t in np.flatnonzero(shot.measured & background.known()):
         strong = response[t] > _WEAKEST_RESPONSE
         speed = (shot.shift[t][strong] - background.near[t]) / shot.age[t]
-        sigma = np.maximum(_SHIFT_PRECISION_PX / shot.age[t] / np.hypot(speed, _SPEED_KNEE_PX), _BIN)
-        centre = np.round(np.arcsinh(speed / _SPEED_KNEE_PX) / _BIN).astype(int) + half
+        sigma = precision(speed, _SHIFT_PRECISION_PX / shot.age[t])
+        centre = np.round(stretched(speed) / BIN).astype(int) + half
         reach = centre[:, None] + steps[None, :]
-        value = response[t][strong][:, None] * np.exp(-0.5 * (steps[None, :] * _BIN / sigma[:, None]) ** 2)
+        value = response[t][strong][:, None] * np.exp(-0.5 * (steps[None, :] * BIN / sigma[:, None]) ** 2)
         inside = (reach >= 0) & (reach < len(axis))
         rows[:] = 0.0
         where = np.broadcast_to(outer[strong].astype(np.int64)[:, None], reach.shape)
@@ -117,13 +110,13 @@ def _before_the_train(shot: ShotShifts, background: Background, response: NDArra
     """
     speed = (shot.shift - background.near[:, None, None]) / np.maximum(shot.age, 1e-3)[:, None, None]
     usable = (response > LAYER_RESPONSE) & (shot.measured & background.known())[:, None, None]
-    axis = _speed_axis(shot.width_px)
-    bins = np.clip(np.round(np.arcsinh(np.where(usable, speed, 0.0) / _SPEED_KNEE_PX) / _BIN), -len(axis), len(axis)).astype(int)
+    axis = speed_axis(shot.width_px)
+    bins = np.clip(np.round(stretched(np.where(usable, speed, 0.0)) / BIN), -len(axis), len(axis)).astype(int)
     bins += len(axis)
     lowest = shot.shift.shape[1] - 1
     low = _lasting(shot, bins[:, lowest:], usable[:, lowest:])
     seen = _lasting(shot, bins[:, :lowest], usable[:, :lowest])
-    speeds = np.abs(_SPEED_KNEE_PX * np.sinh((np.arange(len(seen)) - len(axis)) * _BIN))
+    speeds = np.abs(speed_at((np.arange(len(seen)) - len(axis)) * BIN))
     slow = np.where(speeds > NEUTRAL_PX, low, 0.0)
     who = int(slow.argmax())
     walking = float(speeds[who])
@@ -137,7 +130,7 @@ def _before_the_train(shot: ShotShifts, background: Background, response: NDArra
 
 def _lasting(shot: ShotShifts, bins: NDArray[np.int64], usable: NDArray[np.bool_]) -> FloatArray:
     """For each speed, the share of the shot's measured frames in which a usable peak lies within two bins of it."""
-    length = 2 * len(_speed_axis(shot.width_px)) + 1
+    length = 2 * len(speed_axis(shot.width_px)) + 1
     seen = np.zeros((len(bins), length), bool)
     for near in range(-_SAME_SPEED_BINS, _SAME_SPEED_BINS + 1):
         frame, at = np.nonzero(usable)[0], bins[usable] + near
@@ -172,8 +165,8 @@ def _ghosts(shot: ShotShifts) -> NDArray[np.bool_]:
 
 def train_path(shot: ShotShifts, background: Background) -> TrainPath:
     """The best path through (time, speed), and which bands follow it."""
-    axis = _speed_axis(shot.width_px)
-    speeds = _SPEED_KNEE_PX * np.sinh(axis)
+    axis = speed_axis(shot.width_px)
+    speeds = speed_at(axis)
     evidence = _emissions(shot, background, axis)
     states = _viterbi(_scores(shot, evidence, background, speeds), shape=evidence.shape)
     _cut_unseen_standing(shot, states)
@@ -191,16 +184,15 @@ def train_path(shot: ShotShifts, background: Background) -> TrainPath:
 
 def _cut_unseen_standing(shot: ShotShifts, states: NDArray[np.int64]) -> None:
     """Take away from each run's ends where it stands before it is at speed at once, in place: nothing says that it was there."""
-    half = len(_speed_axis(shot.width_px)) // 2
-    neutral = int(np.arcsinh(NEUTRAL_PX / _SPEED_KNEE_PX) / _BIN)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], states != NO_TRAIN, [0]]).astype(np.int8)))
+    half = len(speed_axis(shot.width_px)) // 2
+    neutral = int(float(stretched(NEUTRAL_PX)) / BIN)
     start_frames = max(1, round(_BRAKE_S / shot.interval_s))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+    for start, stop in runs(states != NO_TRAIN):
         for run in (states[start:stop], states[start:stop][::-1]):
             moving = np.flatnonzero(np.abs(run - half) > neutral)
             if len(moving) == 0 or moving[0] == 0 or moving[0] + 2 * start_frames >= len(run):
                 continue
-            speed = np.sinh((run[moving[0] : moving[0] + 2 * start_frames] - half) * _BIN)
+            speed = np.sinh((run[moving[0] : moving[0] + 2 * start_frames] - half) * BIN)
             if abs(speed[start_frames - 1] - speed[-1]) < 0.1 * abs(speed[-1]):
                 run[: moving[0]] = NO_TRAIN
 
@@ -213,13 +205,11 @@ def _extend_ends(shot: ShotShifts, states: NDArray[np.int64], evidence: NDArray[
     cumulative sum, 1954). Runs that begin or end standing still are left alone.
     """
     n = len(states)
-    present = np.concatenate([[False], states != NO_TRAIN, [False]])
-    edges = np.flatnonzero(np.diff(present.astype(np.int8)))
     half = evidence.shape[1] // 2
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        for at, direction in ((int(start), -1), (int(stop) - 1, 1)):
+    for start, stop in runs(states != NO_TRAIN):
+        for at, direction in ((start, -1), (stop - 1, 1)):
             state = int(states[at])
-            if abs(state - half) * _BIN < np.arcsinh(NEUTRAL_PX / _SPEED_KNEE_PX):
+            if abs(state - half) * BIN < float(stretched(NEUTRAL_PX)):
                 continue
             outward = np.arange(at + direction, n if direction > 0 else -1, direction)
             taken = np.flatnonzero(states[outward] != NO_TRAIN)
@@ -235,9 +225,8 @@ def _close_gaps(shot: ShotShifts, states: NDArray[np.int64]) -> None:
 
     No train follows another at its speed by less than a part of the view.
     """
-    speeds = _SPEED_KNEE_PX * np.sinh(_speed_axis(shot.width_px))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], states != NO_TRAIN, [0]]).astype(np.int8)))
-    for gone, back in zip(edges[1:-1:2], edges[2::2], strict=True):
+    speeds = speed_at(speed_axis(shot.width_px))
+    for (_, gone), (back, _) in itertools.pairwise(runs(states != NO_TRAIN)):
         before, after = int(states[gone - 1]), int(states[back])
         slower, faster = sorted((abs(float(speeds[before])), abs(float(speeds[after]))))
         steady = speeds[before] * speeds[after] > 0 and slower > NEUTRAL_PX and slower > _STEADY_RATIO * faster
@@ -257,11 +246,9 @@ def run_through_unseen_stops(speed_px: FloatArray, present: NDArray[np.bool_], *
         present: (n,) whether there is a train.
         interval_s: Between frames.
     """
-    standing = np.concatenate([[False], present & (speed_px == 0.0), [False]])
-    edges = np.flatnonzero(np.diff(standing.astype(np.int8)))
     brake = max(1, round(_BRAKE_S / interval_s))
-    for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        before, after = int(start) - brake, int(stop) + brake - 1
+    for start, stop in runs(present & (speed_px == 0.0)):
+        before, after = start - brake, stop + brake - 1
         if before < 0 or after >= len(speed_px) or not present[before : after + 1].all():
             continue
         came, left = float(speed_px[before]), float(speed_px[after])

@@ -47,16 +47,38 @@ def smoothed_offset(
         bands = np.zeros((_LONGEST + 1, n))
         right = np.zeros(n)
         w = measured * robust
-        np.add.at(bands[0], use, w)
-        np.add.at(bands[0], back, w)
-        np.add.at(bands, (use - back, back), -w)
-        np.add.at(right, use, w * offset_px[use])
-        np.add.at(right, back, -w * offset_px[use])
+        add_links(bands, right, back, use, weight=w, apart_px=offset_px[use])
         _add_differences(bands, n)
         e = np.asarray(solveh_banded(bands, right, lower=True), dtype=np.float64)
         off = e[use] - e[back] - offset_px[use]
         robust = 1.0 / (1.0 + np.square(off / (2 * _MEASURED_PX)))
     return np.asarray(e - e[0], dtype=np.float64)
+
+
+def add_links(
+    bands: NDArray[np.float64],
+    right: NDArray[np.float64],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    *,
+    weight: NDArray[np.float64],
+    apart_px: NDArray[np.float64],
+) -> None:
+    """Add the terms ``w (e_second - e_first - apart)^2`` to normal equations, in place.
+
+    Args:
+        bands: (longest + 1, n) lower form of ``solveh_banded``: ``bands[k, i]`` is the entry (i + k, i).
+        right: (n,) right side.
+        first: (links,) indices.
+        second: (links,) indices, each above its first.
+        weight: (links,).
+        apart_px: (links,).
+    """
+    np.add.at(bands[0], second, weight)
+    np.add.at(bands[0], first, weight)
+    np.add.at(bands, (second - first, first), -weight)
+    np.add.at(right, second, weight * apart_px)
+    np.add.at(right, first, -weight * apart_px)
 
 
 def _add_differences(bands: NDArray[np.float64], n: int) -> None:

@@ -17,6 +17,7 @@ from vision.report.explain import draw_clip, draw_train
 from vision.report.explain_truth import truth_of
 from vision.run.explain import case_of
 from vision.run.store import atomic_write
+from vision.synth.benchmark import looking_name
 from vision.synth.clips import Looking, bench_scene, kept_clip, looks_of, raw_video, truth_trains
 from vision.synth.drawn import DrawnAssets
 from vision.synth.render import Renderer
@@ -98,10 +99,9 @@ def explain_failures(
     Raises:
         OutputError: The folder cannot be written.
     """
-    name = looking if isinstance(looking, str) else f"{looking:g}"
     wrong: dict[str, list[int]] = {}
     for row in rows:
-        failed = sum(bool(reason) for reason in row["lookings"][name]["why"])
+        failed = sum(bool(reason) for reason in row["lookings"][looking_name(looking)]["why"])
         wrong.setdefault(str(row["condition"]), []).extend([int(row["seed"])] * failed)
     ranked = sorted((seeds, condition) for condition, seeds in wrong.items() if seeds)
     ranked.sort(key=lambda item: -len(item[0]))

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.geometry import runs
+
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 """Blue, green, red."""
@@ -75,12 +77,11 @@ class Canvas:
     def lines(self, points: Sequence[tuple[float, float]] | NDArray[np.float64], colour: Colour, *, width: float = 1.0) -> None:
         """A line through points; those that are not finite break it."""
         at = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-        finite = np.isfinite(at).all(axis=1)
+        finite = np.asarray(np.isfinite(at).all(axis=1))
         thickness = max(1, round(width * self._zoom))
         # Far outside lie numbers that OpenCV cannot hold.
         at = np.clip(np.where(np.isfinite(at), at, 0), -4000, 20_000) * self._zoom * (1 << _SHIFT)
-        cuts = np.flatnonzero(np.diff(np.concatenate([[False], finite, [False]]).astype(np.int8)))
-        for start, stop in zip(cuts[::2], cuts[1::2], strict=True):
+        for start, stop in runs(finite):
             part = at[start:stop].round().astype(np.int32).reshape(-1, 1, 2)
             cv2.polylines(self._sheet, [part], False, colour, thickness, cv2.LINE_AA, _SHIFT)
 
