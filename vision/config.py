@@ -64,6 +64,8 @@ class DetectConfig(_Section):
         precision: OpenVINO only: ``f32`` gives the same boxes on every machine; ``fast`` lets the processor use shorter numbers
             where it has them (about twice as fast there, scores then differ by some hundredths).
         batch: Pictures to a batch.
+        rows: ``moving`` shows the detector only the rows at which something moves, and the whole frame every sixth time; ``all``
+            shows it the whole frame always.
         looks_per_view: Looks while the train advances by one width of the picture.
         max_looks_s: At most so many looks a second.
         still_interval_s: Time between looks when nothing moves; it doubles up to eight times that while nothing happens.
@@ -75,6 +77,7 @@ class DetectConfig(_Section):
     min_score: Fraction01 = 0.3
     precision: Literal["f32", "fast"] = "f32"
     batch: int = Field(default=4, ge=1, le=256)
+    rows: Literal["moving", "all"] = "moving"
     looks_per_view: float = Field(default=12.0, gt=0)
     max_looks_s: float = Field(default=30.0, gt=0)
     still_interval_s: float = Field(default=2.0, gt=0)

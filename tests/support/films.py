@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from vision.config import VideoConfig
 from vision.detect.base import Detector, Picture, check_picture
 from vision.errors import DetectorError
-from vision.run.looking import tiles_for
 from vision.run.store import TABLE_FORMATS, TABLES
 from vision.synth.drawn import DrawnAssets
 from vision.synth.encode import write_clip
@@ -88,8 +87,10 @@ def write(path: Path, frames: Iterable[TimedFrame], *, fps: float = 25.0) -> Pat
 class FilmDetector:
     """Knows every frame of the films it was shown, by its pixels, and gives the true boxes; it has never seen other pictures.
 
+    A picture may be any rows of a frame, all columns wide: it is known by some of its rows.
+
     Args:
-        input_hw: Of the model that it plays; tall frames come in tiles.
+        input_hw: Of the model that it plays; tall frames come in tiles, and where only some rows move the others are left out.
         kill_at: SIGKILL to its own process before it looks at this picture, counted from 0.
         fail_on: Pictures of these films raise DetectorError.
         slow_s: Seconds that a look takes.
@@ -117,25 +118,20 @@ class FilmDetector:
         self.kill_at = kill_at
         self.slow_s = slow_s
         self._fail_on = {str(path) for path in fail_on}
-        self._known: dict[bytes, tuple[Detections, str]] = {}
+        self._frames: list[tuple[Detections, str]] = []
+        self._rows: dict[int, list[tuple[int, int]]] = {}
+        """By the hash of a row: the frames it is in, and where."""
 
     def show(self, path: Path, *cast: tuple[float, SceneTruth], mirror: bool = False) -> FilmDetector:
         """Learn a film: (from when on, the truth of that part), in order of time."""
         parts = [(start_s, ScriptedDetector(t, miss_hard_share=0, false_rate=0, jitter_px=0.7)) for start_s, t in cast]
         with VideoReader(path, VideoConfig()) as reader:
-            tiles = tiles_for(reader.record.width_px, reader.record.height_px, self.input_hw)
             for frame in reader:
                 start_s, script = max((p for p in parts if p[0] <= frame.pts_s + 1e-6), key=lambda p: p[0])
                 found = script.for_time(frame.pts_s - start_s)
-                found = _mirrored(found, frame.width_px) if mirror else found
-                picture = frame.bgr()
-                for tile in tiles:
-                    part = found.shifted(x_px=0.0, y_px=-float(tile.y0_px))
-                    xyxy_px = part.xyxy_px.copy()
-                    xyxy_px[:, [1, 3]] = np.clip(xyxy_px[:, [1, 3]], 0, tile.y1_px - tile.y0_px)
-                    shown = xyxy_px[:, 3] - xyxy_px[:, 1] > 0.3 * (part.xyxy_px[:, 3] - part.xyxy_px[:, 1])
-                    cut = Detections(xyxy_px, part.score, part.class_id)[shown]
-                    self._known[_print(picture[tile.y0_px : tile.y1_px])] = (cut, str(path))
+                for y, row in enumerate(frame.bgr()):
+                    self._rows.setdefault(_print(row), []).append((len(self._frames), y))
+                self._frames.append((_mirrored(found, frame.width_px) if mirror else found, str(path)))
         return self
 
     def detect(self, images: Sequence[Picture]) -> list[Detections]:
@@ -148,37 +144,55 @@ class FilmDetector:
             os.kill(os.getpid(), signal.SIGKILL)
         self.looks += 1
         time.sleep(self.slow_s)
-        found, film = self._known.get(_print(image), (Detections.empty(), ""))
+        known = self._find(image)
+        if known is None:
+            return Detections.empty()
+        index, y0_px = known
+        found, film = self._frames[index]
         if film in self._fail_on:
             raise DetectorError("the model ran out of memory", hint="use a smaller batch")
-        return found
+        part = found.shifted(x_px=0.0, y_px=-float(y0_px))
+        xyxy_px = part.xyxy_px.copy()
+        xyxy_px[:, [1, 3]] = np.clip(xyxy_px[:, [1, 3]], 0, len(image))
+        shown = xyxy_px[:, 3] - xyxy_px[:, 1] > 0.3 * (part.xyxy_px[:, 3] - part.xyxy_px[:, 1])
+        return Detections(xyxy_px, part.score, part.class_id)[shown]
+
+    def _find(self, image: Picture) -> tuple[int, int] | None:
+        """The last frame that holds the picture, and the row at which it begins there."""
+        places: set[tuple[int, int]] | None = None
+        for y in range(0, len(image), 3):
+            of_row = {(index, at - y) for index, at in self._rows.get(_print(image[y]), [])}
+            places = of_row if places is None else places & of_row
+            if not places:
+                return None
+        return max(places) if places else None
 
     def close(self) -> None:
         self.closed = True
 
     def save(self, path: Path) -> Path:
         """What it has learnt, for another process."""
-        path.write_bytes(pickle.dumps(self._known))
+        path.write_bytes(pickle.dumps((self._frames, self._rows)))
         return path
 
     @classmethod
     def load(cls, path: Path, *, kill_at: int | None = None, slow_s: float = 0.0) -> FilmDetector:
         detector = cls(kill_at=kill_at, slow_s=slow_s)
-        detector._known = pickle.loads(path.read_bytes())  # written by the test itself
+        detector._frames, detector._rows = pickle.loads(path.read_bytes())  # written by the test itself
         return detector
 
     def fresh(self, **how: object) -> FilmDetector:
         """Another one that has learnt the same."""
         other = FilmDetector(input_hw=self.input_hw, **how)  # type: ignore[arg-type]
-        other._known = self._known
+        other._frames, other._rows = self._frames, self._rows
         return other
 
     def factory(self) -> Callable[[], Detector]:
         return lambda: self
 
 
-def _print(picture: Picture) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(picture).tobytes(), digest_size=16).digest()
+def _print(row: NDArray[np.uint8]) -> int:
+    return int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "big")
 
 
 def _mirrored(found: Detections, width_px: int) -> Detections:

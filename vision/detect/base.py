@@ -28,6 +28,9 @@ PAD_GREY = 114
 """Grey level around a letterboxed picture: what YOLO models are trained with."""
 
 
+_ROW_STEP_PX = 64
+
+
 class Detector(Protocol):
     """Finds vehicles on single pictures.
 
@@ -86,6 +89,24 @@ def check_picture(image: object) -> None:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         hint = "convert it with cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)" if image.ndim == 2 else None
         raise DetectorError(f"a picture must be uint8 of shape (height, width, 3), got {image.dtype}{image.shape}", hint=hint)
+
+
+def fitted_hw(picture_hw: tuple[int, ...], input_hw: tuple[int, int]) -> tuple[int, int]:
+    """The lowest input that holds a picture at the scale at which it fits into the model's own input.
+
+    A wide picture leaves grey rows above and below; a convolutional model needs none of them, and costs as much as its input has
+    pixels. Rows come in steps of 64, two of a model's strides: fewer sizes to set up.
+
+    Args:
+        picture_hw: Height and width of the picture, pixels; a picture's shape.
+        input_hw: Height and width of the model's own input, pixels.
+
+    Returns:
+        Height, at most that of ``input_hw``, and the same width.
+    """
+    (height_px, width_px), (into_height_px, into_width_px) = picture_hw[:2], input_hw
+    rows = round(height_px * min(into_width_px / width_px, into_height_px / height_px))
+    return min(max(1, -(-rows // _ROW_STEP_PX)) * _ROW_STEP_PX, into_height_px), into_width_px
 
 
 def prepare(image: Picture, input_hw: tuple[int, int]) -> tuple[Picture, Letterbox]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import ast
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.detect.base import Picture, Precision, check_min_score, prepare
+from vision.detect.base import Picture, Precision, check_min_score, check_picture, fitted_hw, prepare
 from vision.detect.decode import Head, decode, head_kind
 from vision.detect.quiet import block_telemetry
 from vision.errors import DependencyError, DetectorError, WeightsError
@@ -40,6 +41,24 @@ def import_openvino() -> Any:
     except ImportError as error:
         raise DependencyError(f"OpenVINO cannot be loaded: {error}", hint="pip install --force-reinstall openvino") from error
     return openvino
+
+
+class _Size:
+    """A model compiled for one size of input, and the requests that run it one after the other in a ring.
+
+    Args:
+        input_hw: Height and width of the input, pixels.
+        compiled: OpenVINO's compiled model.
+        at_once: How many requests may run at once.
+    """
+
+    def __init__(self, input_hw: tuple[int, int], compiled: Any, at_once: int) -> None:
+        self.input_hw = input_hw
+        self._requests = cycle([compiled.create_infer_request() for _ in range(at_once)])
+
+    def next_request(self) -> Any:
+        """The request that has waited longest; free, as long as no more than ``at_once`` run."""
+        return next(self._requests)
 
 
 class OpenVinoDetector:
@@ -88,35 +107,40 @@ class OpenVinoDetector:
         model = _read(model_path)
         self.class_names = tuple(class_names) if class_names is not None else _class_names(model, model_path)
         self.input_hw = input_hw or _own_input_hw(model)
-        compiled = _compile(model, model_path, self.input_hw, device, _settings(batch, threads, precision))
+        self._compile: Callable[[tuple[int, int]], Any] = lambda input_hw: _compile(
+            model.clone(), model_path, input_hw, device, _settings(batch, threads, precision)
+        )
+        compiled = self._compile(self.input_hw)
         # Only the first output is read: some exports add further ones.
         self._head: Head = head_kind(_shape(compiled.output(0)), len(self.class_names))
-        count = max(1, min(batch, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))))
-        self._requests: list[Any] = [compiled.create_infer_request() for _ in range(count)]
+        self._at_once = max(1, min(batch, int(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))))
+        self._sizes = {self.input_hw: _Size(self.input_hw, compiled, self._at_once)}
         self._lock = threading.Lock()
 
     def detect(self, images: Sequence[Picture]) -> list[Detections]:
         """See ``Detector.detect``."""
         with self._lock:
-            if not self._requests:
+            if not self._sizes:
                 raise DetectorError(f"the detector {self.name} is closed")
             return self._run(images)
 
     def close(self) -> None:
         """Frees the model. A second call does nothing."""
         with self._lock:
-            self._requests = []
+            self._sizes = {}
 
     def _run(self, images: Sequence[Picture]) -> list[Detections]:
-        """Pictures through a ring of requests: while some run, the next is prepared."""
+        """Pictures through rings of requests: while some run, the next is prepared."""
         found: list[Detections] = []
         running: list[tuple[Any, Picture, Letterbox]] = []  # OpenVINO reads the array in place: it must live on
         try:
-            for index, image in enumerate(images):
-                pixels, letterbox = prepare(image, self.input_hw)
-                if len(running) == len(self._requests):
+            for image in images:
+                check_picture(image)
+                size = self._size_for(image)
+                pixels, letterbox = prepare(image, size.input_hw)
+                if len(running) == self._at_once:
                     found.append(self._collect(*running.pop(0)))
-                request = self._requests[index % len(self._requests)]
+                request = size.next_request()
                 request.start_async({0: pixels[None]}, share_inputs=True)
                 running.append((request, pixels, letterbox))
             while running:
@@ -127,6 +151,16 @@ class OpenVinoDetector:
             for request, _, _ in running:
                 request.wait()
         return found
+
+    def _size_for(self, image: Picture) -> _Size:
+        """The model for the lowest input that the picture fits, set up when it is first needed."""
+        wanted = fitted_hw(image.shape, self.input_hw)
+        if wanted not in self._sizes:
+            try:
+                self._sizes[wanted] = _Size(wanted, self._compile(wanted), self._at_once)
+            except WeightsError:  # some exports hold on to their size
+                self._sizes[wanted] = self._sizes[self.input_hw]
+        return self._sizes[wanted]
 
     def _collect(self, request: Any, _pixels: Picture, letterbox: Letterbox) -> Detections:
         request.wait()

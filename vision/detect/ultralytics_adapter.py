@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.detect.base import Picture, check_min_score, prepare
+from vision.detect.base import Picture, check_min_score, check_picture, fitted_hw, prepare
 from vision.detect.cache import cache_dir
 from vision.detect.decode import Head, decode, head_kind
 from vision.detect.pickles import pickle_globals, refused_globals
@@ -143,15 +143,23 @@ class UltralyticsDetector:
             self._model = None
 
     def _run(self, images: Sequence[Picture]) -> list[Detections]:
-        prepared = [prepare(image, self.input_hw) for image in images]
-        outputs = self._forward(np.stack([pixels for pixels, _ in prepared]))
-        if self._head is None:
-            self._head = head_kind(outputs.shape, len(self.class_names))
-        head, class_count = self._head, len(self.class_names)
-        return [
-            decode(output, head, letterbox, min_score=self._min_score, class_count=class_count)
-            for output, (_, letterbox) in zip(outputs, prepared, strict=True)
-        ]
+        prepared = [prepare(image, self._size_for(image)) for image in images]
+        found: dict[int, Detections] = {}
+        for shape in sorted({pixels.shape for pixels, _ in prepared}):
+            alike = [index for index, (pixels, _) in enumerate(prepared) if pixels.shape == shape]
+            outputs = self._forward(np.stack([prepared[index][0] for index in alike]))
+            if self._head is None:
+                self._head = head_kind(outputs.shape, len(self.class_names))
+            for index, output in zip(alike, outputs, strict=True):
+                found[index] = decode(
+                    output, self._head, prepared[index][1], min_score=self._min_score, class_count=len(self.class_names)
+                )
+        return [found[index] for index in range(len(images))]
+
+    def _size_for(self, image: Picture) -> tuple[int, int]:
+        """A checkpoint takes any size, an export only its own."""
+        check_picture(image)
+        return fitted_hw(image.shape, self.input_hw) if self._model.format == "pt" else self.input_hw
 
     def _forward(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(n, height, width, 3) uint8 BGR through the model: its first output, (n, ...) float32."""

@@ -151,7 +151,7 @@ def _write_forms(
     models = [openvino / f"{name}.xml"]
     if calibrate_on:
         report(f"{name}-int8: calibrating on {len(calibrate_on)} pictures")
-        models.append(_export_int8(openvino, folder.with_name(f"{name}-int8"), calibrate_on))
+        models.append(_export_int8(openvino, folder.with_name(f"{name}-int8"), calibrate_on, input_hw))
     return models
 
 
@@ -293,7 +293,10 @@ def _class_names(weights: Path) -> list[str]:
 
 
 def export_openvino(weights: Path, out: Path, *, input_hw: tuple[int, int]) -> None:
-    """Write an OpenVINO model with a fixed input, half-precision weights and the end-to-end head.
+    """Write an OpenVINO model with an input of any size, half-precision weights and the end-to-end head.
+
+    It is compiled for a size when it is loaded, so that a low picture need not pay for a high one; the results are the same to
+    the last bit as those of an export of that size.
 
     Args:
         weights: A ``.pt`` from `strip_checkpoint`.
@@ -332,6 +335,8 @@ def _converted(weights: Path, copy: Path, kind: str, input_hw: tuple[int, int]) 
         options |= {"simplify": False}
     else:
         options |= {"quantize": 16}
+    if kind == "openvino":
+        options |= {"dynamic": True}
     if kind == "engine":
         options |= {"device": 0}
     try:
@@ -342,12 +347,12 @@ def _converted(weights: Path, copy: Path, kind: str, input_hw: tuple[int, int]) 
         raise DependencyError(f"{kind} needs a package that is not installed: {error}", hint=_INSTALL) from error
 
 
-def _export_int8(full: Path, out: Path, pictures: Sequence[Path]) -> Path:
+def _export_int8(full: Path, out: Path, pictures: Sequence[Path], input_hw: tuple[int, int]) -> Path:
     """The eight-bit copy of an OpenVINO model, with its metadata: its ``.xml``."""
     folder = out / f"{out.name}_openvino"
     folder.mkdir(parents=True)
     xml = folder / f"{out.name}.xml"
-    quantise(next(full.glob("*.xml")), xml, pictures)
+    quantise(next(full.glob("*.xml")), xml, pictures, input_hw=input_hw)
     metadata = yaml.safe_load((full / "metadata.yaml").read_text(encoding="utf-8"))
     metadata["description"] = f"flatcar {out.name}"
     (folder / "metadata.yaml").write_text(yaml.safe_dump(metadata, sort_keys=False), encoding="utf-8")

@@ -47,13 +47,14 @@ def calibration_pictures(place: Path, *, count: int = CALIBRATION_PICTURES, seed
     return found if len(found) <= count else random.Random(seed).sample(found, count)
 
 
-def quantise(xml: Path, out: Path, pictures: Sequence[Path]) -> None:
+def quantise(xml: Path, out: Path, pictures: Sequence[Path], *, input_hw: tuple[int, int]) -> None:
     """Write an eight-bit copy of a model.
 
     Args:
-        xml: OpenVINO model with one input of (1, 3, height, width), RGB, 0 to 1.
+        xml: OpenVINO model with one input of (n, 3, height, width), RGB, 0 to 1.
         out: ``.xml`` to write, its ``.bin`` beside.
         pictures: To calibrate on, at least one that can be read; the others are passed over.
+        input_hw: Height and width at which the pictures are shown to it, pixels.
 
     Raises:
         InputError: None of the pictures can be read.
@@ -63,7 +64,6 @@ def quantise(xml: Path, out: Path, pictures: Sequence[Path]) -> None:
     nncf = import_nncf()
     ov = import_openvino()
     model = _read(ov, xml)
-    input_hw = (int(model.input(0).shape[2]), int(model.input(0).shape[3]))
     batches = list(_inputs(pictures, input_hw))
     if not batches:
         raise InputError(f"none of the {len(pictures)} pictures to calibrate on can be read")

@@ -108,6 +108,7 @@ class MotionMeter:
         self._coherence: list[float] = []
         self._repeated: list[bool] = []
         self._speeds: deque[float] = deque(maxlen=5)
+        self._moving = _no_peaks(config.bands)
 
     def push(self, luma: NDArray[np.uint8], pts_s: float) -> float:
         """Take the next frame.
@@ -134,6 +135,7 @@ class MotionMeter:
                 anchor_index = self._before_index
                 whole, moving = self._register(spectrum, self._before)
         self._append(pts_s, anchor_index, whole, moving, repeated)
+        self._moving = moving
         if not repeated:
             self._learn_static(spectrum, index, lost=anchor_index < index and whole.coherence < _LOST_COHERENCE / 2)
         if self._anchor is None or (not repeated and self._anchor_is_stale(whole, moving, index)):
@@ -157,6 +159,11 @@ class MotionMeter:
         self._static += share * (spectrum.rows - self._static)
         # Weight of the frames seen so far: the mean of a few frames is not yet the mean of a second.
         self._static_weight += float(share) * (1.0 - self._static_weight)
+
+    @property
+    def last_moving(self) -> BandPeaks:
+        """Band shifts of the last frame without what stands still; no peaks for a repeat."""
+        return self._moving
 
     @property
     def last_coherence(self) -> float:

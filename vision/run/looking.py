@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import DetectConfig
-from vision.geometry import area_px2
+from vision.detect.base import fitted_hw
+from vision.geometry import Boxes, area_px2
 from vision.types import Detections
 
 _STILL_VIEWS_S = 0.01
 _LONGEST_STILL_FACTOR = 8.0
 _TALLER_THAN_INPUT = 1.35
 _TILE_OVERLAP = 0.25
+_WHOLE_EVERY = 6
+_FOUND_MARGIN = 0.03
 _SAME_OBJECT_SHARE = 0.6
 _EDGE_PX = 2.0
 
@@ -69,18 +73,101 @@ class Tile:
     y1_px: int
 
 
-def tiles_for(width_px: int, height_px: int, input_hw: tuple[int, int]) -> tuple[Tile, ...]:
+def tiles_for(
+    width_px: int, height_px: int, input_hw: tuple[int, int], rows_px: tuple[float, float] | None = None
+) -> tuple[Tile, ...]:
     """Tiles of a frame for a detector with the given input size.
 
     A wide frame is one tile, and so is a small one. A tall one (a telephone held upright) would lose most of its pixels in a
     wide input, so it is cut into overlapping tiles of the input's shape.
+
+    Args:
+        width_px: Of the upright frame.
+        height_px: Of the upright frame.
+        input_hw: Height and width of the detector's input, pixels.
+        rows_px: Only these rows, and what else of the frame the input has room for; all rows where None.
     """
     tile_px = width_px * input_hw[0] / input_hw[1]
-    if height_px <= max(_TALLER_THAN_INPUT * tile_px, input_hw[0]):
-        return (Tile(0, height_px),)
-    count = int(np.ceil((height_px - tile_px * _TILE_OVERLAP) / (tile_px * (1.0 - _TILE_OVERLAP))))
-    starts = np.linspace(0, height_px - tile_px, count)
+    first_px, last_px = (0.0, float(height_px)) if rows_px is None else _with_room(rows_px, width_px, height_px, input_hw)
+    asked_px = last_px - first_px
+    if asked_px <= max(_TALLER_THAN_INPUT * tile_px, input_hw[0]):
+        return (Tile(round(first_px), round(last_px)),)
+    count = int(np.ceil((asked_px - tile_px * _TILE_OVERLAP) / (tile_px * (1.0 - _TILE_OVERLAP))))
+    starts = np.linspace(first_px, last_px - tile_px, count)
     return tuple(Tile(round(start), min(height_px, round(start + tile_px))) for start in starts)
+
+
+def _with_room(rows_px: tuple[float, float], width_px: int, height_px: int, input_hw: tuple[int, int]) -> tuple[float, float]:
+    """Rows widened to what the lowest input that holds them has room for: seeing more of the frame costs nothing there."""
+    first_px, last_px = rows_px
+    rows = max(1, round(last_px - first_px))
+    scale = min(input_hw[1] / width_px, input_hw[0] / rows)
+    fitted = fitted_hw((rows, width_px), input_hw)[0]
+    wanted_px = min(float(height_px), max(fitted / scale, last_px - first_px))
+    first_px = min(max(0.0, (first_px + last_px - wanted_px) / 2.0), height_px - wanted_px)
+    return first_px, first_px + wanted_px
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which part of a frame is worth a look.
+
+    Attributes:
+        rows_px: First and last row of the full frame between which something moves; None where that is not known.
+        shot: Running number of the shot, as far as cuts are known by then.
+    """
+
+    rows_px: tuple[float, float] | None
+    shot: int
+
+
+class RowChooser:
+    """Says for each look which tiles of the frame the detector is shown.
+
+    Where only some rows move the others are left out, which costs less and keeps out what stands beside the line. Motion may miss
+    something, in the dark for one: so the first look of a shot and every sixth after it are at the whole frame, and what they
+    find outside the rows widens them until the shot ends.
+
+    Args:
+        width_px, height_px: Of the upright frame.
+        input_hw: Height and width of the detector's input, pixels.
+        rows: ``moving`` or ``all``.
+    """
+
+    def __init__(self, *, width_px: int, height_px: int, input_hw: tuple[int, int], rows: Literal["moving", "all"]) -> None:
+        self._size = width_px, height_px
+        self._input_hw = input_hw
+        self._rows = rows
+        self._whole = tiles_for(width_px, height_px, input_hw)
+        self._shot = -1
+        self._since_whole = 0
+        self._found_px = (np.inf, -np.inf)
+
+    @property
+    def most_tiles(self) -> int:
+        """Tiles of a whole frame."""
+        return len(self._whole)
+
+    def tiles(self, where: Where) -> tuple[Tile, ...]:
+        """The tiles of the next look."""
+        if where.shot != self._shot:
+            self._shot, self._since_whole, self._found_px = where.shot, _WHOLE_EVERY, (np.inf, -np.inf)
+        self._since_whole += 1
+        if self._rows == "all" or where.rows_px is None or self._since_whole >= _WHOLE_EVERY:
+            self._since_whole = 0
+            return self._whole
+        rows_px = min(where.rows_px[0], self._found_px[0]), max(where.rows_px[1], self._found_px[1])
+        return tiles_for(*self._size, self._input_hw, rows_px)
+
+    def found(self, where: Where, xyxy_px: Boxes) -> None:
+        """Take note of what a look found, on the full frame."""
+        if where.shot == self._shot and len(xyxy_px):
+            height_px = self._size[1]
+            top_px, bottom_px = float(xyxy_px[:, 1].min()), float(xyxy_px[:, 3].max())
+            self._found_px = (
+                min(self._found_px[0], max(0.0, top_px - _FOUND_MARGIN * height_px)),
+                max(self._found_px[1], min(height_px, bottom_px + _FOUND_MARGIN * height_px)),
+            )
 
 
 def merge_tiles(tiles: Sequence[Tile], found: Sequence[Detections]) -> Detections:

@@ -26,7 +26,7 @@ from vision.geometry import Boxes
 from vision.motion.meter import MotionSeries
 from vision.run.ahead import ahead
 from vision.run.crops import JPEG_QUALITY, cut, jpeg
-from vision.run.looking import merge_tiles, tiles_for
+from vision.run.looking import RowChooser, Where, merge_tiles
 from vision.run.store import RawVideo
 from vision.run.watching import Watch
 from vision.types import Look, Shot, VideoRecord
@@ -155,7 +155,7 @@ def _observe(reader: VideoReader, detector: Detector, config: Config, spool: Pic
     with _LookQueue(detector, record, config.detect, spool) as queue, closing(frames):
         for count, (frame, luma) in enumerate(frames):
             if watch.push(luma, frame.pts_s):
-                queue.look_at(frame)
+                queue.look_at(frame, watch.where)
             if progress is not None and count % _PROGRESS_EVERY_FRAMES == 0:
                 progress(frame.pts_s)
         looks = queue.finish()
@@ -177,10 +177,12 @@ class _LookQueue:
     def __init__(self, detector: Detector, record: VideoRecord, config: DetectConfig, spool: PictureSpool) -> None:
         self._detector = detector
         self._min_score = config.min_score
-        self._tiles = tiles_for(record.width_px, record.height_px, detector.input_hw)
-        self._batch = max(1, config.batch // len(self._tiles))
+        self._chooser = RowChooser(
+            width_px=record.width_px, height_px=record.height_px, input_hw=detector.input_hw, rows=config.rows
+        )
+        self._batch = max(1, config.batch // self._chooser.most_tiles)
         self._spool = spool
-        self._waiting: list[Frame] = []
+        self._waiting: list[tuple[Frame, Where]] = []
         self._running: deque[Future[list[Look]]] = deque()
         self._looks: list[Look] = []
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flatcar-look")
@@ -191,9 +193,9 @@ class _LookQueue:
     def __exit__(self, *_: object) -> None:
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def look_at(self, frame: Frame) -> None:
+    def look_at(self, frame: Frame, where: Where) -> None:
         """Take a frame; blocks while too many wait."""
-        self._waiting.append(frame)
+        self._waiting.append((frame, where))
         if len(self._waiting) >= self._batch:
             self._submit()
         while len(self._running) > _WAITING_BATCHES:
@@ -211,13 +213,16 @@ class _LookQueue:
             self._running.append(self._worker.submit(self._run, self._waiting))
             self._waiting = []
 
-    def _run(self, frames: list[Frame]) -> list[Look]:
-        pictures = [frame.bgr() for frame in frames]
-        found = self._detector.detect([picture[tile.y0_px : tile.y1_px] for picture in pictures for tile in self._tiles])
+    def _run(self, frames: list[tuple[Frame, Where]]) -> list[Look]:
+        pictures = [frame.bgr() for frame, _ in frames]
+        tiles = [self._chooser.tiles(where) for _, where in frames]
+        parts = [picture[t.y0_px : t.y1_px] for picture, own in zip(pictures, tiles, strict=True) for t in own]
+        found = iter(self._detector.detect(parts))
         looks = []
-        for i, (frame, picture) in enumerate(zip(frames, pictures, strict=True)):
-            detections = merge_tiles(self._tiles, found[i * len(self._tiles) : (i + 1) * len(self._tiles)])
+        for (frame, where), picture, own in zip(frames, pictures, tiles, strict=True):
+            detections = merge_tiles(own, [next(found) for _ in own])
             detections = pool_objects(detections, self._detector.class_names, min_score=self._min_score)
+            self._chooser.found(where, detections.xyxy_px)
             self._keep(frame, picture, detections.xyxy_px)
             looks.append(Look(frame.pts, frame.pts_s, detections))
         return looks

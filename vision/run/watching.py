@@ -15,7 +15,8 @@ from vision.config import Config, MotionConfig
 from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import find_passages, standing_passage
-from vision.run.looking import LookScheduler
+from vision.motion.rows import MovingRows
+from vision.run.looking import LookScheduler, Where
 from vision.types import Dropped, Look, Passage, Shot
 from vision.video import ShotSplitter, StaticOverlays
 
@@ -97,14 +98,25 @@ class Watch:
         self._joins = JoinKeeper()
         self._overlays: list[tuple[float, StaticOverlays]] = []
         self._overlays_last_s = -np.inf
+        self._rows = MovingRows()
+        self._height_px = height_px
+        self._shot = 0
 
     def push(self, luma: NDArray[np.uint8], pts_s: float) -> bool:
         """Take the next small picture; whether the detector should look at this frame."""
         speed_px_s = self._meter.push(luma, pts_s)
         cut = self._splitter.push(luma, pts_s) and self._meter.last_coherence < _CUT_COHERENCE
         self._joins.push(luma, pts_s, self._splitter.last_change)
+        self._rows.push(luma, pts_s, self._meter.last_moving, cut=cut)
+        self._shot += cut
         self._push_overlays(luma, pts_s, cut=cut)
         return self._scheduler.due(pts_s, speed_px_s, cut=cut)
+
+    @property
+    def where(self) -> Where:
+        """Which part of the last frame is worth a look."""
+        span = self._rows.span()
+        return Where(None if span is None else (span[0] * self._height_px, span[1] * self._height_px), self._shot)
 
     def _push_overlays(self, luma: NDArray[np.uint8], pts_s: float, *, cut: bool) -> None:
         if cut or not self._overlays:
