@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vision.detect.base import PAD_GREY, check_picture, prepare
+from vision.detect.base import PAD_GREY, check_picture, fitted_hw, prepare
 from vision.errors import DetectorError
+from vision.geometry import Letterbox
 
 INPUT_HW = (96, 160)
 sides = st.integers(1, 400)
@@ -45,6 +46,32 @@ def test_boxes_come_back(width_px: int, height_px: int, data: st.DataObject) -> 
     y = sorted(data.draw(st.tuples(*[st.floats(0, height_px, width=32)] * 2)))
     boxes = np.array([[x[0], y[0], x[1], y[1]]], np.float32)
     np.testing.assert_allclose(box.to_picture(box.to_input(boxes)), boxes, atol=1e-3 * max(width_px, height_px) / 100 + 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("picture_hw", "fitted"),
+    [
+        ((720, 1280), (384, 640)),  # 360 rows: the next step is the model's own
+        ((384, 1280), (192, 640)),
+        ((386, 1280), (256, 640)),
+        ((100, 1280), (64, 640)),
+        ((1, 1280), (64, 640)),
+        ((1920, 1080), (384, 640)),
+        ((300, 400), (384, 640)),
+    ],
+)
+def test_a_low_picture_needs_a_low_input(picture_hw: tuple[int, int], fitted: tuple[int, int]) -> None:
+    assert fitted_hw(picture_hw, (384, 640)) == fitted
+
+
+@given(width_px=st.integers(1, 4000), height_px=st.integers(1, 4000))
+def test_the_low_input_holds_the_picture_at_the_same_scale(width_px: int, height_px: int) -> None:
+    scales = [
+        Letterbox.fit(width_px=width_px, height_px=height_px, into_width_px=hw[1], into_height_px=hw[0]).scale
+        for hw in (fitted_hw((height_px, width_px), (384, 640)), (384, 640))
+    ]
+    # Rows are whole: half a row of the input, at most.
+    assert abs(scales[0] - scales[1]) * height_px <= 0.51
 
 
 def test_a_picture_of_the_right_size_is_passed_on() -> None:

@@ -86,6 +86,26 @@ def test_alone_or_in_company(detector: Detector, pictures: list[np.ndarray], fou
         same(detector.detect([picture])[0], expected, score=1e-3, iou=0.999)
 
 
+def test_low_and_high_pictures_in_one_call(detector: Detector, pictures: list[np.ndarray]) -> None:
+    mixed = [pictures[0], pictures[0][100:400], pictures[1], pictures[1][200:300], pictures[0][100:400]]
+    together = detector.detect(mixed)
+    for picture, answer in zip(mixed, together, strict=True):
+        same(detector.detect([picture])[0], answer, score=1e-3, iou=0.999)
+    same(together[1], together[4], score=1e-3, iou=0.999)
+
+
+def test_rows_without_vehicles_may_be_left_out(detector: Detector, pictures: list[np.ndarray]) -> None:
+    """The drawn trains are found again in the rows around them, a lower input, at about the same score."""
+    (whole,) = detector.detect([picture := pictures[0]])
+    sure = whole[whole.score > 0.4]
+    assert len(sure) > 0
+    top, bottom = (max(0, int(sure.xyxy_px[:, 1].min()) - 60), min(len(picture), int(sure.xyxy_px[:, 3].max()) + 60))
+    assert bottom - top < 0.8 * len(picture)
+    (part,) = detector.detect([picture[top:bottom]])
+    overlap = iou_matrix(sure.xyxy_px, part.shifted(x_px=0.0, y_px=float(top)).xyxy_px)
+    assert (overlap.max(axis=1) > 0.7).all()
+
+
 def test_a_view_into_a_larger_array(detector: Detector, pictures: list[np.ndarray]) -> None:
     part = pictures[0][100:500, 200:900]
     same(detector.detect([part])[0], detector.detect([part.copy()])[0], score=1e-3, iou=0.999)

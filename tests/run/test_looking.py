@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from vision.config import DetectConfig
-from vision.run.looking import LookScheduler, Tile, merge_tiles, tiles_for
+from vision.run.looking import LookScheduler, RowChooser, Tile, Where, merge_tiles, tiles_for
 from vision.types import Detections
 
 WIDTH_PX = 1280
@@ -151,6 +152,69 @@ def test_tiles_cover_the_frame_and_overlap(size: tuple[int, int], input_hw: tupl
         assert above.y0_px < below.y0_px
         # A vehicle as high as a quarter of a tile lies whole in one of them, but for a rounded pixel.
         assert above.y1_px - below.y0_px >= 0.25 * tile_px - 1.01
+
+
+@pytest.mark.parametrize(
+    ("size", "rows_px", "tiles"),
+    [
+        ((1280, 720), (300, 650), ((283, 667),)),  # an input of 192 rows has room for 384 of the frame
+        ((1280, 720), (0, 100), ((0, 128),)),
+        ((1280, 720), (700, 720), ((592, 720),)),
+        ((1280, 720), (10, 715), ((0, 720),)),
+        ((1080, 1920), (900, 1300), ((884, 1316),)),  # one tile instead of four
+        ((1080, 1920), (700, 1600), ((700, 1348), (952, 1600))),
+        ((640, 480), (100, 400), ((90, 410),)),  # at full size: the whole frame would have to be shrunk
+    ],
+)
+def test_tiles_of_some_rows(size: tuple[int, int], rows_px: tuple[float, float], tiles: tuple[tuple[int, int], ...]) -> None:
+    assert tiles_for(*size, INPUT_HW, rows_px) == tuple(Tile(*tile) for tile in tiles)
+
+
+@given(size=sizes, rows=st.tuples(st.floats(0, 1), st.floats(0, 1)))
+def test_tiles_cover_the_rows_asked_for(size: tuple[int, int], rows: tuple[float, float]) -> None:
+    width_px, height_px = size
+    first_px, last_px = sorted(share * height_px for share in rows)
+    tiles = tiles_for(width_px, height_px, INPUT_HW, (first_px, last_px))
+    assert 0 <= tiles[0].y0_px <= first_px + 1
+    assert last_px - 1 <= tiles[-1].y1_px <= height_px
+    assert all(tile.y1_px > tile.y0_px for tile in tiles)
+    assert all(below.y0_px < above.y1_px for above, below in itertools.pairwise(tiles))
+    assert len(tiles) <= len(tiles_for(width_px, height_px, INPUT_HW))
+
+
+def chooser(rows: Literal["moving", "all"] = "moving") -> RowChooser:
+    return RowChooser(width_px=1280, height_px=720, input_hw=INPUT_HW, rows=rows)
+
+
+WHOLE = (Tile(0, 720),)
+NO_BOXES = np.empty((0, 4), np.float32)
+
+
+def test_the_first_look_of_a_shot_and_every_sixth_are_whole() -> None:
+    choose = chooser()
+    looks = [choose.tiles(Where((300.0, 500.0), shot)) == WHOLE for shot in [0] * 14 + [1] * 3]
+    assert looks == [i in (0, 6, 12, 14) for i in range(17)]
+
+
+@pytest.mark.parametrize(("rows", "known"), [("all", True), ("moving", False)])
+def test_whole_frames_where_asked_for_or_nothing_is_known(rows: Literal["moving", "all"], known: bool) -> None:
+    choose = chooser(rows)
+    assert all(choose.tiles(Where((300.0, 500.0) if known else None, 0)) == WHOLE for _ in range(9))
+
+
+def test_what_a_look_finds_widens_the_rows_until_the_shot_ends() -> None:
+    choose = chooser()
+    choose.tiles(Where((400.0, 500.0), 0))
+    narrow = choose.tiles(Where((400.0, 500.0), 0))
+    choose.found(Where((400.0, 500.0), 0), np.array([[0, 200, 90, 260]], np.float32))
+    (wide,) = choose.tiles(Where((400.0, 500.0), 0))
+    assert wide.y0_px <= 200 - 20
+    assert wide.y1_px >= 500
+    choose.found(Where((400.0, 500.0), 0), NO_BOXES)
+    assert choose.tiles(Where((400.0, 500.0), 0)) == (wide,)
+    choose.tiles(Where((400.0, 500.0), 1))
+    choose.found(Where(None, 0), np.array([[0, 0, 90, 700]], np.float32))  # a late answer of the shot before
+    assert choose.tiles(Where((400.0, 500.0), 1)) == narrow
 
 
 def seen(tile: Tile, boxes: np.ndarray) -> Detections:

@@ -78,10 +78,11 @@ class Spectrum:
     Attributes:
         rows: (rows, frequencies) complex64, spectra of the horizontal gradient, low frequencies only.
         columns: Spectra down the columns, for the camera's up and down; column_power is their summed power.
+        power: (rows, frequencies) float32, power of ``rows``.
         width_px: Columns of the picture.
     """
 
-    __slots__ = ("column_power", "columns", "rows", "width_px")
+    __slots__ = ("column_power", "columns", "power", "rows", "width_px")
 
     def __init__(self, luma: NDArray[np.uint8]) -> None:
         grey = luma.astype(np.float32)
@@ -90,6 +91,7 @@ class Spectrum:
         np.subtract(grey[:, 2:], grey[:, :-2], out=gradient[:, 1:-1])
         gradient *= _taper(self.width_px)
         self.rows = np.ascontiguousarray(fft.rfft(gradient, axis=1)[:, : _kept_frequencies(self.width_px)])
+        self.power = _power(self.rows)
         self.columns = _row_profile(grey)
         self.column_power = _power(self.columns).sum(axis=0)
 
@@ -165,31 +167,38 @@ def register_bands(
     row_shift = _row_shift(now, anchor)
     used = rows - abs(row_shift)
     here, there = slice(max(row_shift, 0), max(row_shift, 0) + used), slice(max(-row_shift, 0), max(-row_shift, 0) + used)
-    pairs = [(now.rows[here], anchor.rows[there])]
+    curves = [_coherence_curves(now.rows[here], anchor.rows[there], now.power[here], anchor.power[there], bands, now.width_px)]
     if static is not None:
-        pairs.append((now.rows[here] - static[here], anchor.rows[there] - static[there]))
-    shift, response = _peaks(np.concatenate([_coherence_curves(*pair, bands, now.width_px) for pair in pairs]))
+        current, before = now.rows[here] - static[here], anchor.rows[there] - static[there]
+        curves.append(_coherence_curves(current, before, _power(current), _power(before), bands, now.width_px))
+    shift, response = _peaks(np.concatenate(curves))
     whole = BandPeaks(shift[:bands], response[:bands], row_shift)
     return whole, BandPeaks(shift[-bands:], response[-bands:], row_shift)
 
 
 def _coherence_curves(
-    current: NDArray[np.complex64], before: NDArray[np.complex64], bands: int, width_px: int
+    current: NDArray[np.complex64],
+    before: NDArray[np.complex64],
+    current_power: NDArray[np.float32],
+    before_power: NDArray[np.float32],
+    bands: int,
+    width_px: int,
 ) -> NDArray[np.float32]:
     """Transform of each band's coherence, (bands, width_px): its height at a shift is the share of the band that moved so."""
-    rows, frequencies = current.shape
-    # Cross spectrum and both powers side by side: one sum over rows serves all. (A matrix product would start threads for
-    # nothing.)
-    terms = np.empty((rows, 4 * frequencies), np.float32)
-    terms[:, : 2 * frequencies] = (current * np.conj(before)).view(np.float32)
-    terms[:, 2 * frequencies : 3 * frequencies] = _power(current)
-    terms[:, 3 * frequencies :] = _power(before)
-    halves = np.add.reduceat(terms, _half_bands(rows, bands), axis=0)
-    sums = halves[:-1] + halves[1:]
-    cross = np.ascontiguousarray(sums[:, : 2 * frequencies]).view(np.complex64)
-    power = np.sqrt(sums[:, 2 * frequencies : 3 * frequencies] * sums[:, 3 * frequencies :])
+    rows = len(current)
+    terms = (current * np.conj(before)).view(np.float32), current_power, before_power
+    # (A matrix product would sum the rows as well, and start threads for nothing.)
+    cross, power_now, power_before = (_band_sums(term, bands) for term in terms)
+    power = np.sqrt(power_now * power_before)
     floor = _NOISE_FLOOR * power.mean(axis=1, keepdims=True) + _ABSOLUTE_FLOOR * rows / bands
-    return np.asarray(fft.irfft(cross * (_low_pass(width_px) / (power + floor)), n=width_px, axis=1), dtype=np.float32)
+    weighted = cross.view(np.complex64) * (_low_pass(width_px) / (power + floor))
+    return np.asarray(fft.irfft(weighted, n=width_px, axis=1), dtype=np.float32)
+
+
+def _band_sums(values: NDArray[np.float32], bands: int) -> NDArray[np.float32]:
+    """(bands, n) sums over the rows of each band."""
+    halves = np.add.reduceat(values, _half_bands(len(values), bands), axis=0)
+    return np.asarray(halves[:-1] + halves[1:], np.float32)
 
 
 @cache
