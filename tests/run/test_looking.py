@@ -202,6 +202,13 @@ def test_whole_frames_where_asked_for_or_nothing_is_known(rows: Literal["moving"
     assert all(choose.tiles(Where((300.0, 500.0) if known else None, 0)) == WHOLE for _ in range(9))
 
 
+@pytest.mark.parametrize(("rows_px", "part"), [((200.0, 520.0), True), ((150.0, 640.0), True), ((100.0, 640.0), False)])
+def test_rows_are_left_out_where_it_is_worth_it(rows_px: tuple[float, float], part: bool) -> None:
+    choose = chooser()
+    choose.tiles(Where(rows_px, 0))
+    assert (choose.tiles(Where(rows_px, 0)) != WHOLE) == part
+
+
 def test_what_a_look_finds_widens_the_rows_until_the_shot_ends() -> None:
     choose = chooser()
     choose.tiles(Where((400.0, 500.0), 0))

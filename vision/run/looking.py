@@ -19,6 +19,7 @@ _LONGEST_STILL_FACTOR = 8.0
 _TALLER_THAN_INPUT = 1.35
 _TILE_OVERLAP = 0.25
 _WHOLE_EVERY = 6
+_WORTHWHILE = 2 / 3
 _FOUND_MARGIN = 0.03
 _SAME_OBJECT_SHARE = 0.6
 _EDGE_PX = 2.0
@@ -124,9 +125,9 @@ class Where:
 class RowChooser:
     """Says for each look which tiles of the frame the detector is shown.
 
-    Where only some rows move the others are left out, which costs less and keeps out what stands beside the line. Motion may miss
-    something, in the dark for one: so the first look of a shot and every sixth after it are at the whole frame, and what they
-    find outside the rows widens them until the shot ends.
+    Where only some rows move the others are left out if that saves a third of the cost or more; it keeps out what stands beside
+    the line, too. Motion may miss something, in the dark for one: so the first look of a shot and every sixth after it are at
+    the whole frame, and what they find outside the rows widens them until the shot ends.
 
     Args:
         width_px, height_px: Of the upright frame.
@@ -157,7 +158,12 @@ class RowChooser:
             self._since_whole = 0
             return self._whole
         rows_px = min(where.rows_px[0], self._found_px[0]), max(where.rows_px[1], self._found_px[1])
-        return tiles_for(*self._size, self._input_hw, rows_px)
+        part = tiles_for(*self._size, self._input_hw, rows_px)
+        return part if self._cost(part) <= _WORTHWHILE * self._cost(self._whole) else self._whole
+
+    def _cost(self, tiles: Sequence[Tile]) -> int:
+        """Rows of the inputs that a look takes: a detector's time goes with them."""
+        return sum(fitted_hw((max(1, tile.y1_px - tile.y0_px), self._size[0]), self._input_hw)[0] for tile in tiles)
 
     def found(self, where: Where, xyxy_px: Boxes) -> None:
         """Take note of what a look found, on the full frame."""
