@@ -3,10 +3,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.motion.clips import measure, passages_of, scene
-from vision.motion.strip import Strip, build_strip
+from vision.motion.strip import Strip, _median, build_strip
 from vision.synth.benchmark import small_grey
 from vision.synth.drawn import DrawnAssets
 from vision.synth.render import Renderer, SceneTruth
@@ -98,3 +100,9 @@ def test_no_look_no_strip(clear: Pulled) -> None:
     assert build_strip(clear.passage, [], frame_width_px=320) is None
     before = Look(clear.passage.start_s - 1.0, clear.looks[0].shown)
     assert build_strip(clear.passage, [before], frame_width_px=320) is None
+
+
+@given(count=st.sampled_from([1, 3, 5]), seed=st.integers(0, 999))
+def test_the_median_is_the_median(count: int, seed: int) -> None:
+    pictures = list(np.random.default_rng(seed).integers(0, 256, (count, 4, 5, 3), dtype=np.uint8))
+    np.testing.assert_array_equal(_median(pictures), np.median(pictures, axis=0))

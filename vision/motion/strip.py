@@ -141,8 +141,14 @@ def _cut(picture: NDArray[np.uint8], x: float, width: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.warpAffine(picture, transform, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP), dtype=np.uint8)
 
 
-def _median(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pixel-wise median of an odd number of pictures."""
-    stack = np.stack(pictures)
-    middle = len(pictures) // 2
-    return np.asarray(np.partition(stack, middle, axis=0)[middle], dtype=np.uint8)
+def _median(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pixel-wise median of one, three or five pictures, by comparing them in pairs: a sort would take ten times as long."""
+    if len(pictures) == 1:
+        return pictures[0]
+    if len(pictures) == 5:
+        a, b, c, d, e = pictures
+        # Neither the least nor the greatest of four can be the median of five.
+        low, high = cv2.max(cv2.min(a, b), cv2.min(c, d)), cv2.min(cv2.max(a, b), cv2.max(c, d))
+        return _median([low, high, e])
+    a, b, c = pictures
+    return np.asarray(cv2.max(cv2.min(a, b), cv2.min(cv2.max(a, b), c)), np.uint8)
