@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.detect.models import COLOURS, colour_model, constant_model
+from tests.detect.models import COLOURS, colour_model, constant_model, ops, ov
 from vision.detect.openvino_adapter import OpenVinoDetector
 from vision.errors import DetectorError, WeightsError
 
@@ -37,6 +37,27 @@ def test_another_input_size(tmp_path: Path) -> None:
     detector = OpenVinoDetector(colour_model(tmp_path), class_names=COLOURS, input_hw=(64, 128), min_score=0.3)
     (found,) = detector.detect([plain(255, 0, 0, hw=(64, 128))])
     np.testing.assert_allclose(found.xyxy_px, [[0, 0, 32, 32]], atol=1e-5)
+
+
+def sized_model(folder: Path, hw: tuple[int, int], *, any_size: bool) -> Path:
+    """One box whose score tells how many rows the input had: a 1280th part for each. Returns the ``.xml``."""
+    picture = ops.parameter([1, 3, *hw], ov.Type.f32, name="images")
+    if not any_size:
+        picture_plus = ops.add(picture, ops.constant(np.zeros((1, 3, *hw), np.float32)))
+    rows = ops.convert(ops.gather(ops.shape_of(picture if any_size else picture_plus), np.int64(2), np.int64(0)), "f32")
+    score = ops.reshape(ops.multiply(rows, np.float32(1 / 1280)), np.array([1, 1, 1]), special_zero=False)
+    box = ops.constant(np.array([[[0, 0, 640, 640]]], np.float32))
+    nothing = ops.multiply(ops.reduce_mean(picture, np.array([0, 1, 2, 3]), keep_dims=False), np.float32(0))
+    answer = ops.add(ops.concat([box, score, ops.constant(np.zeros((1, 1, 1), np.float32))], 2), nothing)
+    ov.serialize(ov.Model([answer], [picture], "sized"), folder / "sized.xml")
+    return folder / "sized.xml"
+
+
+@pytest.mark.parametrize(("any_size", "rows"), [(True, [384, 192, 64, 384, 192]), (False, [384] * 5)])
+def test_a_low_picture_gets_a_low_input_where_the_model_has_one(tmp_path: Path, any_size: bool, rows: list[int]) -> None:
+    detector = OpenVinoDetector(sized_model(tmp_path, (384, 640), any_size=any_size), class_names=("x",), min_score=0.0, batch=2)
+    found = detector.detect([plain(9, 9, 9, hw=(height, 1280)) for height in (720, 384, 20, 720, 300)])
+    assert [round(float(one.score[0]) * 1280) for one in found] == rows
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])

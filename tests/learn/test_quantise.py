@@ -80,7 +80,7 @@ def test_an_eight_bit_copy_answers_alike(nncf: Any, tmp_path: Path) -> None:
     ov.save_model(model, str(tmp_path / "full.xml"))
     pictures = calibration_pictures(write_pictures(tmp_path / "pictures", 10))
     (tmp_path / "pictures" / "00.jpg").write_bytes(b"damaged")  # passed over
-    quantise(tmp_path / "full.xml", tmp_path / "int8.xml", pictures)
+    quantise(tmp_path / "full.xml", tmp_path / "int8.xml", pictures, input_hw=(32, 64))
     done = ov.Core().read_model(tmp_path / "int8.xml")
     assert any(op.get_type_name() == "FakeQuantize" for op in done.get_ops())
     assert (tmp_path / "int8.bin").stat().st_size < (tmp_path / "full.bin").stat().st_size
@@ -98,5 +98,5 @@ def test_what_cannot_be_quantised(nncf: Any, tmp_path: Path, spoil: str, complai
     for path in pictures if spoil == "pictures" else [tmp_path / "full.xml"]:
         path.write_bytes(b"damaged")
     with pytest.raises(FlatcarError, match=complaint):
-        quantise(tmp_path / "full.xml", tmp_path / "int8.xml", pictures)
+        quantise(tmp_path / "full.xml", tmp_path / "int8.xml", pictures, input_hw=(32, 64))
     assert not (tmp_path / "int8.xml").exists()

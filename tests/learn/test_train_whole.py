@@ -16,6 +16,7 @@ import yaml
 
 from vision.config import DetectConfig
 from vision.detect import build_detector
+from vision.detect.openvino_adapter import import_openvino
 
 pytestmark = [pytest.mark.slow, pytest.mark.torch, pytest.mark.timeout(900)]
 HEIGHT, WIDTH = 64, 96
@@ -80,6 +81,13 @@ def _moved(start: Path, trained: Path) -> list[bool]:
     return moved
 
 
+def _takes_another_size(folder: Path) -> bool:
+    core = import_openvino().Core()
+    model = core.read_model(next(folder.glob("*.xml")))
+    model.reshape([1, 3, HEIGHT // 2, 2 * WIDTH])
+    return len(core.compile_model(model, "CPU").outputs) > 0
+
+
 def test_from_pictures_to_weights_in_use(place: Path) -> None:
     pytest.importorskip("albumentations")
     pytest.importorskip("nncf")
@@ -105,6 +113,8 @@ def test_from_pictures_to_weights_in_use(place: Path) -> None:
         assert (detector.class_names, detector.input_hw) == (("tank", "truck"), (HEIGHT, WIDTH))
         found = detector.detect([picture])[0]
         assert 0 < len(found.score) <= 300  # a network of two epochs has seen nothing yet, but answers
+        if "openvino" in weights:  # written for any size
+            assert _takes_another_size(place / "out" / weights)
         detector.close()
     assert not [p for p in (place / "out").iterdir() if p.name.startswith(".")]
 
