@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from vision.config import MotionConfig
 from vision.geometry import runs
 from vision.motion.abreast import side_by_side, without
+from vision.motion.background import ShotShifts
+from vision.motion.fence import through_fence
 from vision.motion.jumps import Join, measure_jump
-from vision.motion.layers import Layers, separate_layers
+from vision.motion.layers import Layers, first_background, separate_layers
 from vision.motion.meter import MotionSeries
 from vision.motion.path import NEUTRAL_PX, turns_at_once
 from vision.types import Direction, Dropped, Passage, Shot
@@ -62,13 +64,14 @@ def find_passages(
 
 def _trains_of(series: MotionSeries, shot: Shot) -> list[Layers]:
     """The layers of a shot, once for each of the trains that run side by side in it."""
-    layers = shot_layers(series, shot)
+    series = _through_fence(series, shot)
+    layers = _layers(series, shot)
     pair = side_by_side(series, layers)
     if pair is None:
         return [layers]
     out = []
     for own, other in (pair, pair[::-1]):
-        alone = shot_layers(without(series, layers, own, other), shot)
+        alone = _layers(without(series, layers, own, other), shot)
         out.append(replace(alone, present=alone.present & own.about(_NEAR_RIDGE_FRAMES)))
     return out
 
@@ -109,6 +112,15 @@ def _doubted(passage: Passage, *flags: str) -> Passage:
 
 def shot_layers(series: MotionSeries, shot: Shot) -> Layers:
     """How background and train move in a shot, and which bands show them."""
+    return _layers(_through_fence(series, shot), shot)
+
+
+def _through_fence(series: MotionSeries, shot: Shot) -> MotionSeries:
+    first, last = shot_frames(series, shot)
+    return through_fence(series, first_background(ShotShifts(series, first, last)), first, last)
+
+
+def _layers(series: MotionSeries, shot: Shot) -> Layers:
     return _with_roles(separate_layers(series, *shot_frames(series, shot)), series)
 
 
