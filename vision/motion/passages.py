@@ -22,6 +22,7 @@ from vision.types import Direction, Dropped, Passage, Shot
 AMBIGUOUS_REGISTRATION = "ambiguous_registration"
 GAP_BRIDGED = "gap_bridged"
 STANDING = "standing"
+BRIEF = "brief"
 NO_BACKGROUND = "no_background"
 JUMP_CUT = "jump_cut"
 TRAINS_ABREAST = "trains_abreast"
@@ -33,6 +34,9 @@ _BRIDGE_SPEED_RATIO = 0.75
 # see motion.
 _HIDDEN_SHARE = 0.05
 _LOW_TRUST = 0.15
+_TOO_LITTLE = "too_little_motion"
+_STILL_VIEWS = 0.05
+_THROUGHOUT = 0.8
 _BAND_SHARE = 0.3
 _SMALLEST_JUMP_PX = 4.0
 _ROWS_FRAMES = 50
@@ -145,6 +149,38 @@ def standing_passage(series: MotionSeries, shot: Shot) -> Passage:
         speed_px_s=0.0,
         flags=(STANDING,),
     )
+
+
+def brief_passage(series: MotionSeries, shot: Shot, config: MotionConfig) -> Passage | None:
+    """What moves nearly throughout a shot, but by less than a train must advance to be told from other things.
+
+    A short piece out of the middle of a train's passage looks like that; so does somebody who walks about. The caller must have
+    seen vehicles that move with it.
+
+    Args:
+        series: Band shifts of the whole video.
+        shot: One that no train passes.
+        config: Smallest duration and advance of a passage.
+    """
+    best, farthest_px = None, _STILL_VIEWS * series.width_px * series.scale
+    for layers in _trains_of(series, shot) if np.diff(shot_frames(series, shot))[0] >= 2 else ():
+        for start, stop, _ in _runs(layers, series):
+            passage = _passage(series, layers, shot, start, stop)
+            throughout = stop - start + 1 >= _THROUGHOUT * len(layers.present)
+            advance_px = float(np.ptp(passage.displacement_px - passage.background_px))
+            if throughout and _not_a_train(passage, series, config) == _TOO_LITTLE and advance_px >= farthest_px:
+                best, farthest_px = replace(_doubted(passage, BRIEF), head_seen=False, tail_seen=False), advance_px
+    return best
+
+
+def counted_after_all(dropped: Sequence[Dropped], passages: Sequence[Passage]) -> list[Dropped]:
+    """What was left out, but for what became one of the brief passages."""
+    brief = [passage for passage in passages if BRIEF in passage.flags]
+    return [
+        drop
+        for drop in dropped
+        if drop.reason != _TOO_LITTLE or not any(p.start_s <= (drop.at_s or 0.0) <= p.end_s for p in brief)
+    ]
 
 
 def shot_frames(series: MotionSeries, shot: Shot) -> tuple[int, int]:
@@ -290,7 +326,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
 
 def _direction(relative_px: NDArray[np.float64], width_px: float) -> Direction:
     advance_px = float(relative_px[-1] - relative_px[0])
-    if abs(advance_px) < 0.05 * width_px:
+    if abs(advance_px) < _STILL_VIEWS * width_px:
         return "still"
     return "right" if advance_px > 0 else "left"
 
@@ -326,5 +362,5 @@ def _not_a_train(passage: Passage, series: MotionSeries, config: MotionConfig) -
     if passage.end_s - passage.start_s < config.min_passage_s:
         return "too_short"
     if float(np.ptp(relative_px)) < config.min_advance_views * width_px:
-        return "too_little_motion"
+        return _TOO_LITTLE
     return ""
