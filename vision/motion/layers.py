@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vision.motion.background import SAME_AS_BACKGROUND_PX, Background, ShotShifts, find_background
 from vision.motion.meter import MotionSeries
+from vision.motion.painted import unpainted
 from vision.motion.path import TrainPath, train_path
 from vision.motion.smooth import smoothed_offset
 
@@ -54,6 +55,9 @@ def separate_layers(series: MotionSeries, first: int, last: int) -> Layers:
     shot = ShotShifts(series, first, last)
     weight = _background_prior(series.shift_px.shape[1])
     background = first_background(shot)
+    cleared = unpainted(shot, background)
+    if cleared is not shot:
+        shot, background = cleared, find_background(cleared, weight)
     path = train_path(shot, background)
     if path.any_train:
         # Bands that the train fills say nothing of the background: ask again without them.

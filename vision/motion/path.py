@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vision.geometry import runs
 from vision.motion.background import LAYER_RESPONSE, SAME_AS_BACKGROUND_PX, Background, ShotShifts
+from vision.motion.painted import lasting
 from vision.motion.speeds import BIN, precision, speed_at, speed_axis, stretched
 from vision.types import FloatArray
 
@@ -100,7 +101,7 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
         np.add.at(rows, (where[inside], reach[inside]), value[inside].astype(np.float32))
         # A train shows in the middle of the picture; what shows at its edges alone is a window's frame or the sky.
         evidence[t] = np.minimum(rows[0] + np.minimum(rows[1], rows[0]), _EMISSION_CAP)
-    return evidence
+    return lasting(evidence) if shot.painted else evidence
 
 
 def _before_the_train(shot: ShotShifts, background: Background, response: NDArray[np.float32]) -> NDArray[np.bool_]:
