@@ -104,7 +104,7 @@ def test_every_flag_of_the_house_has_its_words() -> None:
 
     flags = {value for name, value in vars(counter).items() if name.startswith("FLAG_")}
     flags |= {passages.AMBIGUOUS_REGISTRATION, passages.GAP_BRIDGED, passages.STANDING, passages.NO_BACKGROUND, passages.JUMP_CUT}
-    flags |= {passages.TRAINS_ABREAST}
+    flags |= {passages.TRAINS_ABREAST, passages.BRIEF}
     assert flags <= words.FLAGS.keys()
 
 

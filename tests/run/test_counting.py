@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.results import make_passage, make_raw, make_record
 from tests.support.scripted_trains import CLASS_NAMES, Script, scripted_scene
 from vision.config import Config, CountConfig, MotionConfig
-from vision.motion.passages import STANDING
+from vision.motion.passages import BRIEF, STANDING
 from vision.run.counting import STANDING_MIN_VEHICLES, count_video
 from vision.run.results import result_from_json, result_to_json
 from vision.run.store import RawVideo, RunFolder, load_raw, save_raw
@@ -47,7 +47,7 @@ def raw_of(*scripts: Script, gap_s: float = 5.0) -> RawVideo:
 CLEAN: dict[str, Any] = {"hard": 0.0, "easy_rate": 1.0, "false": 0.0, "class_flicker": 0.0, "doubles": 0.0, "merged": 0.0}
 
 
-def standing_raw(vehicles: int, *, looks: int = 4) -> RawVideo:
+def standing_raw(vehicles: int, *, looks: int = 4, flag: str = STANDING) -> RawVideo:
     """A still picture of one shot with vehicles side by side."""
     width = WH_PX[0] / max(1, vehicles)
     boxes = [[i * width + 20, 300, (i + 1) * width - 20, 400] for i in range(vehicles)]
@@ -57,7 +57,7 @@ def standing_raw(vehicles: int, *, looks: int = 4) -> RawVideo:
         start_s=0.0,
         displacement_px=np.zeros(100),
         direction="still",
-        flags=(STANDING,),
+        flags=(flag,),
         speed_px_s=0.0,
         length_px=0.0,
         head_seen=False,
@@ -77,6 +77,11 @@ def test_two_standing_vehicles_make_a_train_and_one_is_a_sighting(vehicles: int,
         assert train.total.count == vehicles
         assert train.passage.direction == "still"
         assert STANDING in train.flags
+
+
+@pytest.mark.parametrize(("vehicles", "trains"), [(0, 0), (1, 1), (3, 1)])
+def test_a_brief_train_is_one_if_it_carries_a_vehicle(vehicles: int, trains: int) -> None:
+    assert len(counted(standing_raw(vehicles, flag=BRIEF)).trains) == trains
 
 
 def test_what_moves_is_a_train_however_little_it_carries() -> None:

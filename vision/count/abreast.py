@@ -50,6 +50,20 @@ def on_other_trains(passages: Sequence[Passage], looks: Sequence[Look]) -> list[
     return out
 
 
+def moving_with(passage: Passage, other: Passage, looks: Sequence[Look]) -> bool:
+    """Whether detections keep their places in one passage's coordinate rather than in another's of the same time.
+
+    Args:
+        passage: One.
+        other: The other; what keeps its place in both speaks for it.
+        looks: All of the time, in order.
+    """
+    boxes = _Boxes.of(looks)
+    mine, theirs = boxes.seen_again(passage), boxes.seen_again(other)
+    both = np.isfinite(mine) & np.isfinite(theirs)
+    return bool(mine[both].sum() > theirs[both].sum())
+
+
 def _overlapping(passage: Passage, passages: Sequence[Passage]) -> list[int]:
     return [
         number

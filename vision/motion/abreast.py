@@ -39,6 +39,7 @@ _STEADY_BINS = 3
 _SAME_ENDS = 0.15
 _DEEPEST_SHARE = 0.4
 _SLOWEST_VIEWS_S = 0.035
+_LEAST_TOGETHER = 0.35
 _TAKEN_PX = 1.2
 _TOLD_APART_PX = 1.2
 
@@ -76,6 +77,8 @@ def side_by_side(series: MotionSeries, layers: Layers) -> tuple[Ridge, Ridge] | 
     tracks = _two_tracks(peaks)
     slowest_px = _SLOWEST_VIEWS_S * series.width_px * series.interval_s
     if not _are_trains(*tracks, slowest_px=slowest_px) or _valley(gathered, *tracks) > _DEEPEST_SHARE:
+        return None
+    if _seen_together(series, layers, *tracks) < _LEAST_TOGETHER:
         return None
     n = len(layers.present)
     first, second = (Ridge(_over_frames(track, n)) for track in tracks)
@@ -152,29 +155,74 @@ def _camera_px(layers: Layers) -> float:
     return float(np.quantile(moved, 0.9)) if len(moved) else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Speeds:
+    """What each peak of a shot says of a speed.
+
+    Attributes:
+        place: (n, bands, peaks) int64, in bins of the speed axis; the middle one is 0.
+        strong: (n, bands, peaks) whether it counts.
+        middle: Number of the bin of speed 0.
+    """
+
+    place: NDArray[np.int64]
+    strong: NDArray[np.bool_]
+    middle: int
+
+    @classmethod
+    def of(cls, shot: ShotShifts, layers: Layers) -> _Speeds:
+        top = int(float(stretched(_TOP_PX)) / BIN)
+        relative_px = shot.shift - (layers.background_px - layers.background_px[shot.anchor])[:, None, None]
+        strong = (shot.response > _WEAKEST_RESPONSE) & (np.abs(relative_px) > _SAME_AS_BACKGROUND_PX)
+        strong &= np.abs(shot.shift) > _SAME_AS_BACKGROUND_PX / 2
+        speed_px = relative_px / np.maximum(shot.age, 1e-6)[:, None, None]
+        place = np.round(stretched(speed_px) / BIN).astype(np.int64) + top
+        strong &= (place >= 0) & (place <= 2 * top) & (np.abs(speed_px) > _SLOWEST_PX)
+        return cls(place, strong, top)
+
+
+def _about(shot: ShotShifts, middle: int) -> NDArray[np.int64]:
+    """The frames about one that tell of speeds: measured, with old anchors."""
+    about = np.arange(max(0, middle - _HALF_WINDOW_FRAMES), min(len(shot), middle + _HALF_WINDOW_FRAMES + 1))
+    about = about[shot.measured[about]]
+    return np.asarray(about[shot.age[about] >= _OLD_SHARE * shot.age[about].max(initial=0.0)], dtype=np.int64)
+
+
 def _gathered(series: MotionSeries, layers: Layers) -> list[NDArray[np.float64]]:
     """Evidence for each speed about every ``_HOP_FRAMES``-th frame: mean response over the frames with old anchors."""
     shot = _shifts(series, layers)
-    n = len(shot)
-    top = int(float(stretched(_TOP_PX)) / BIN)
-    relative_px = shot.shift - (layers.background_px - layers.background_px[shot.anchor])[:, None, None]
-    strong = (shot.response > _WEAKEST_RESPONSE) & (np.abs(relative_px) > _SAME_AS_BACKGROUND_PX)
-    strong &= np.abs(shot.shift) > _SAME_AS_BACKGROUND_PX / 2
-    speed_px = relative_px / np.maximum(shot.age, 1e-6)[:, None, None]
-    place = np.round(stretched(speed_px) / BIN).astype(np.int64) + top
-    strong &= (place >= 0) & (place <= 2 * top) & (np.abs(speed_px) > _SLOWEST_PX)
+    speeds = _Speeds.of(shot, layers)
     out = []
-    for middle in range(0, n, _HOP_FRAMES):
-        about = np.arange(max(0, middle - _HALF_WINDOW_FRAMES), min(n, middle + _HALF_WINDOW_FRAMES + 1))
-        about = about[shot.measured[about]]
-        about = about[shot.age[about] >= _OLD_SHARE * shot.age[about].max(initial=0.0)]
-        evidence = np.zeros(2 * top + 1)
+    for middle in range(0, len(shot), _HOP_FRAMES):
+        about = _about(shot, middle)
+        evidence = np.zeros(2 * speeds.middle + 1)
         if len(about):
-            chosen = strong[about]
-            np.add.at(evidence, place[about][chosen], shot.response[about][chosen])
+            chosen = speeds.strong[about]
+            np.add.at(evidence, speeds.place[about][chosen], shot.response[about][chosen])
             evidence = np.convolve(evidence, (0.4, 0.8, 1.0, 0.8, 0.4), mode="same") / len(about)
         out.append(evidence)
     return out
+
+
+def _seen_together(series: MotionSeries, layers: Layers, first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """In what share of the frames that show the rarer one of two tracks, (hops,) each, the other one shows as well.
+
+    Trains side by side are seen at once. One train that leaps where frames are lost is seen at one speed, and then at another.
+    """
+    shot = _shifts(series, layers)
+    speeds = _Speeds.of(shot, layers)
+    together, alone = 0, 0
+    for hop in np.flatnonzero(np.abs(first - second) >= _APART_BINS * BIN):
+        about = _about(shot, int(hop) * _HOP_FRAMES)
+        shown = [
+            (speeds.strong[about] & (np.abs(speeds.place[about] - speeds.middle - track[hop] / BIN) <= _APART_BINS / 2)).any(
+                axis=(1, 2)
+            )
+            for track in (first, second)
+        ]
+        together += int(np.count_nonzero(shown[0] & shown[1]))
+        alone += min(int(np.count_nonzero(one)) for one in shown)
+    return together / alone if alone else 0.0
 
 
 def _ridges_at(evidence: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -44,6 +44,7 @@ class ShotShifts:
         inside = series.anchor[first : last + 1] >= first
         self.measured = inside & (self.anchor < np.arange(n)) & ~series.repeated[first : last + 1]
         self.repeated = series.repeated[first : last + 1]
+        self.painted = False  # something is on the picture, see `painted`
 
     def __len__(self) -> int:
         return len(self.age)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vision.motion.background import SAME_AS_BACKGROUND_PX, Background, ShotShifts, find_background
 from vision.motion.meter import MotionSeries
+from vision.motion.painted import unpainted
 from vision.motion.path import TrainPath, train_path
 from vision.motion.smooth import smoothed_offset
 
@@ -53,13 +54,21 @@ def separate_layers(series: MotionSeries, first: int, last: int) -> Layers:
     """Background and train tracks of the frames ``first`` to ``last`` (inclusive), which must be one shot."""
     shot = ShotShifts(series, first, last)
     weight = _background_prior(series.shift_px.shape[1])
-    background = find_background(shot, weight)
+    background = first_background(shot)
+    cleared = unpainted(shot, background)
+    if cleared is not shot:
+        shot, background = cleared, find_background(cleared, weight)
     path = train_path(shot, background)
     if path.any_train:
         # Bands that the train fills say nothing of the background: ask again without them.
         background = find_background(shot, weight * (1.0 - 0.85 * path.band_share(shot)))
         path = train_path(shot, background)
     return _tracks(shot, background, path)
+
+
+def first_background(shot: ShotShifts) -> Background:
+    """The background before it is known which bands a train fills."""
+    return find_background(shot, _background_prior(shot.shift.shape[1]))
 
 
 def _background_prior(bands: int) -> NDArray[np.float64]:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from vision.config import MotionConfig
 from vision.geometry import runs
 from vision.motion.abreast import side_by_side, without
+from vision.motion.background import ShotShifts
+from vision.motion.fence import through_fence
 from vision.motion.jumps import Join, measure_jump
-from vision.motion.layers import Layers, separate_layers
+from vision.motion.layers import Layers, first_background, separate_layers
 from vision.motion.meter import MotionSeries
 from vision.motion.path import NEUTRAL_PX, turns_at_once
 from vision.types import Direction, Dropped, Passage, Shot
@@ -20,6 +22,7 @@ from vision.types import Direction, Dropped, Passage, Shot
 AMBIGUOUS_REGISTRATION = "ambiguous_registration"
 GAP_BRIDGED = "gap_bridged"
 STANDING = "standing"
+BRIEF = "brief"
 NO_BACKGROUND = "no_background"
 JUMP_CUT = "jump_cut"
 TRAINS_ABREAST = "trains_abreast"
@@ -31,6 +34,9 @@ _BRIDGE_SPEED_RATIO = 0.75
 # see motion.
 _HIDDEN_SHARE = 0.05
 _LOW_TRUST = 0.15
+_TOO_LITTLE = "too_little_motion"
+_STILL_VIEWS = 0.05
+_THROUGHOUT = 0.8
 _BAND_SHARE = 0.3
 _SMALLEST_JUMP_PX = 4.0
 _ROWS_FRAMES = 50
@@ -62,13 +68,14 @@ def find_passages(
 
 def _trains_of(series: MotionSeries, shot: Shot) -> list[Layers]:
     """The layers of a shot, once for each of the trains that run side by side in it."""
-    layers = shot_layers(series, shot)
+    series = _through_fence(series, shot)
+    layers = _layers(series, shot)
     pair = side_by_side(series, layers)
     if pair is None:
         return [layers]
     out = []
     for own, other in (pair, pair[::-1]):
-        alone = shot_layers(without(series, layers, own, other), shot)
+        alone = _layers(without(series, layers, own, other), shot)
         out.append(replace(alone, present=alone.present & own.about(_NEAR_RIDGE_FRAMES)))
     return out
 
@@ -109,6 +116,15 @@ def _doubted(passage: Passage, *flags: str) -> Passage:
 
 def shot_layers(series: MotionSeries, shot: Shot) -> Layers:
     """How background and train move in a shot, and which bands show them."""
+    return _layers(_through_fence(series, shot), shot)
+
+
+def _through_fence(series: MotionSeries, shot: Shot) -> MotionSeries:
+    first, last = shot_frames(series, shot)
+    return through_fence(series, first_background(ShotShifts(series, first, last)), first, last)
+
+
+def _layers(series: MotionSeries, shot: Shot) -> Layers:
     return _with_roles(separate_layers(series, *shot_frames(series, shot)), series)
 
 
@@ -133,6 +149,38 @@ def standing_passage(series: MotionSeries, shot: Shot) -> Passage:
         speed_px_s=0.0,
         flags=(STANDING,),
     )
+
+
+def brief_passage(series: MotionSeries, shot: Shot, config: MotionConfig) -> Passage | None:
+    """What moves nearly throughout a shot, but by less than a train must advance to be told from other things.
+
+    A short piece out of the middle of a train's passage looks like that; so does somebody who walks about. The caller must have
+    seen vehicles that move with it.
+
+    Args:
+        series: Band shifts of the whole video.
+        shot: One that no train passes.
+        config: Smallest duration and advance of a passage.
+    """
+    best, farthest_px = None, _STILL_VIEWS * series.width_px * series.scale
+    for layers in _trains_of(series, shot) if np.diff(shot_frames(series, shot))[0] >= 2 else ():
+        for start, stop, _ in _runs(layers, series):
+            passage = _passage(series, layers, shot, start, stop)
+            throughout = stop - start + 1 >= _THROUGHOUT * len(layers.present)
+            advance_px = float(np.ptp(passage.displacement_px - passage.background_px))
+            if throughout and _not_a_train(passage, series, config) == _TOO_LITTLE and advance_px >= farthest_px:
+                best, farthest_px = replace(_doubted(passage, BRIEF), head_seen=False, tail_seen=False), advance_px
+    return best
+
+
+def counted_after_all(dropped: Sequence[Dropped], passages: Sequence[Passage]) -> list[Dropped]:
+    """What was left out, but for what became one of the brief passages."""
+    brief = [passage for passage in passages if BRIEF in passage.flags]
+    return [
+        drop
+        for drop in dropped
+        if drop.reason != _TOO_LITTLE or not any(p.start_s <= (drop.at_s or 0.0) <= p.end_s for p in brief)
+    ]
 
 
 def shot_frames(series: MotionSeries, shot: Shot) -> tuple[int, int]:
@@ -278,7 +326,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
 
 def _direction(relative_px: NDArray[np.float64], width_px: float) -> Direction:
     advance_px = float(relative_px[-1] - relative_px[0])
-    if abs(advance_px) < 0.05 * width_px:
+    if abs(advance_px) < _STILL_VIEWS * width_px:
         return "still"
     return "right" if advance_px > 0 else "left"
 
@@ -314,5 +362,5 @@ def _not_a_train(passage: Passage, series: MotionSeries, config: MotionConfig) -
     if passage.end_s - passage.start_s < config.min_passage_s:
         return "too_short"
     if float(np.ptp(relative_px)) < config.min_advance_views * width_px:
-        return "too_little_motion"
+        return _TOO_LITTLE
     return ""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vision.geometry import runs
 from vision.motion.background import LAYER_RESPONSE, SAME_AS_BACKGROUND_PX, Background, ShotShifts
+from vision.motion.painted import lasting
 from vision.motion.speeds import BIN, precision, speed_at, speed_axis, stretched
 from vision.types import FloatArray
 
@@ -39,6 +40,7 @@ _STEP_GROWTH = 0.7
 _MAX_STEP = 5
 _EXTEND_EVIDENCE = 0.08
 _EXTEND_CAP = 0.5
+_UNSEEN_AT_ONCE = 5
 _CHUNK_FRAMES = 1024
 _BRAKE_S = 1.2
 _UNSEEN_STOP_S = 4.0
@@ -99,7 +101,7 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
         np.add.at(rows, (where[inside], reach[inside]), value[inside].astype(np.float32))
         # A train shows in the middle of the picture; what shows at its edges alone is a window's frame or the sky.
         evidence[t] = np.minimum(rows[0] + np.minimum(rows[1], rows[0]), _EMISSION_CAP)
-    return evidence
+    return lasting(evidence) if shot.painted else evidence
 
 
 def _before_the_train(shot: ShotShifts, background: Background, response: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -171,6 +173,7 @@ def train_path(shot: ShotShifts, background: Background) -> TrainPath:
     states = _viterbi(_scores(shot, evidence, background, speeds), shape=evidence.shape)
     _cut_unseen_standing(shot, states)
     _extend_ends(shot, states, evidence)
+    _reach_shots_ends(states, still=len(axis) // 2)
     _close_gaps(shot, states)
     present = states != NO_TRAIN
     speed_px = np.where(present, speeds[np.maximum(states, 0)], 0.0)
@@ -218,6 +221,19 @@ def _extend_ends(shot: ShotShifts, states: NDArray[np.int64], evidence: NDArray[
             gain = np.cumsum(np.where(shot.measured[outward], seen - _EXTEND_EVIDENCE, 0.0))
             if len(gain) and gain.max() > 0:
                 states[outward[: int(gain.argmax()) + 1]] = state
+
+
+def _reach_shots_ends(states: NDArray[np.int64], *, still: int) -> None:
+    """Let a train that moves moments after a shot begins be there from its first frame, and likewise at its end, in place.
+
+    It takes some frames to see motion. Should an end of the train pass in them, it is not claimed to be seen anyhow.
+    """
+    neutral = float(stretched(NEUTRAL_PX)) / BIN
+    for start, stop in runs(states != NO_TRAIN):
+        for at, reach in ((start, slice(0, start)), (stop - 1, slice(stop, len(states)))):
+            hidden = reach.stop - reach.start
+            if 0 < hidden < _UNSEEN_AT_ONCE and abs(int(states[at]) - still) > neutral:
+                states[reach] = states[at]
 
 
 def _close_gaps(shot: ShotShifts, states: NDArray[np.int64]) -> None:

@@ -21,6 +21,7 @@ FLAGS = {
     "jump_cut": "A piece of the video is missing while the train passes: what passed then and was gone after is not counted.",
     "trains_abreast": "Another train passes at the same time: what it hides throughout is not counted.",
     "standing": "The train stands still in this shot: only the part in the picture is counted.",
+    "brief": "The train moves by less than half a picture in this shot: only the part in the picture is counted.",
     "verdict_without_vehicle": "A person's verdict speaks of a vehicle that the machine does not count now; see the verdicts.",
     "no_background": "The background's motion could not be measured, so the direction rests on the train alone.",
 }

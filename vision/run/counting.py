@@ -8,13 +8,15 @@ from dataclasses import replace
 from vision.config import Config
 from vision.count import CountResult, count_train
 from vision.count.abreast import on_other_trains
-from vision.motion.passages import STANDING
+from vision.motion.passages import BRIEF, STANDING
 from vision.run.store import RawVideo
 from vision.taxonomy import Taxonomy
 from vision.types import Dropped, Train, VideoResult
 
 STANDING_MIN_VEHICLES = 2
 """Without motion nothing says "train": one vehicle in a still picture is a sighting, from two on they are a standing train."""
+BRIEF_MIN_VEHICLES = 1
+"""What moves all the time, though not far, is a train if it carries a vehicle."""
 
 
 def count_video(raw: RawVideo, *, duration_s: float | None, config: Config, taxonomy: Taxonomy) -> VideoResult:
@@ -71,9 +73,9 @@ def count_passages(raw: RawVideo, *, config: Config, taxonomy: Taxonomy) -> list
 
 
 def is_train(counted: CountResult) -> bool:
-    """Whether a passage is a train: what stands still must carry some vehicles to be one."""
-    passage = counted.train.passage
-    return STANDING not in passage.flags or counted.train.total.count >= STANDING_MIN_VEHICLES
+    """Whether a passage is a train: what stands still, or hardly moves, must carry some vehicles to be one."""
+    flags, total = counted.train.passage.flags, counted.train.total.count
+    return total >= (STANDING_MIN_VEHICLES if STANDING in flags else BRIEF_MIN_VEHICLES if BRIEF in flags else 0)
 
 
 def _summed(dropped: Iterable[Dropped]) -> list[Dropped]:

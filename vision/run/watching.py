@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from vision.config import Config, MotionConfig
 from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
-from vision.motion.passages import find_passages, standing_passage
+from vision.motion.passages import counted_after_all, find_passages
 from vision.motion.rows import MovingRows
 from vision.run.looking import LookScheduler, Where
+from vision.run.unpassed import unpassed
 from vision.types import Dropped, Look, Passage, Shot
 from vision.video import ShotSplitter, StaticOverlays
 
@@ -48,7 +49,7 @@ class Watched:
     def passages(
         self, looks: Sequence[Look], config: MotionConfig, passing: tuple[list[Passage], list[Dropped]] | None = None
     ) -> tuple[tuple[Passage, ...], tuple[Dropped, ...]]:
-        """Passing trains and, where a shot has detections but none passes, standing ones; and what was left out.
+        """Passing trains and, where a shot has detections but none passes, brief or standing ones; and what was left out.
 
         Args:
             looks: What the detector saw.
@@ -56,7 +57,9 @@ class Watched:
             passing: What ``passing`` gave, for those who ask with several sets of looks.
         """
         moving, dropped = passing or self.passing(config)
-        found = [*moving, *self._standing(moving, looks)]
+        others = unpassed(self.series, self.shots, moving, looks, config)
+        dropped = counted_after_all(dropped, others)
+        found = [*moving, *others]
         found = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in found]
         return tuple(sorted(found, key=lambda passage: passage.start_s)), (*self._repeats(), *dropped)
 
@@ -65,16 +68,6 @@ class Watched:
         within = [at for at in self.content_x if at[0] <= passage.start_s + _OVERLAY_INTERVAL_S]
         _, x0, x1 = within[-1]
         return x0 * self.series.scale, x1 * self.series.scale
-
-    def _standing(self, passages: Sequence[Passage], looks: Sequence[Look]) -> list[Passage]:
-        """A passage without motion for every shot with detections that no train passes; counting says what it is worth."""
-        passing = {passage.shot_index for passage in passages}
-        seen_s = [look.pts_s for look in looks if len(look.detections)]
-        return [
-            standing_passage(self.series, shot)
-            for shot in self.shots
-            if shot.index not in passing and any(shot.start_s <= pts_s <= shot.end_s for pts_s in seen_s)
-        ]
 
     def _repeats(self) -> tuple[Dropped, ...]:
         repeated = self.series.repeated
