@@ -21,6 +21,7 @@ _CLEAR_PAN_PX = 3.0
 _CLEAR_FRAMES = 25
 _RESCUE_RESPONSE = 0.3
 _RESCUE_FITS = 0.6
+_LOWER_PART = 0.55
 
 
 class ShotShifts:
@@ -58,10 +59,12 @@ class Background:
     Attributes:
         near: Of the ground about the track.
         far: Of what stands at the top of the picture; equal to ``near`` when the camera is fixed.
+        before: Of layers between the camera and the train, see `vision.motion.foreground`.
     """
 
     near: FloatArray
     far: FloatArray
+    before: tuple[FloatArray, ...] = ()
 
     def known(self) -> NDArray[np.bool_]:
         return np.asarray(~np.isnan(self.near), dtype=bool)
@@ -69,6 +72,13 @@ class Background:
     def range_px(self, margin_px: float) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest shift of any of its layers, (n,) each, ``margin_px`` further apart on both sides."""
         return np.minimum(self.near, self.far) - margin_px, np.maximum(self.near, self.far) + margin_px
+
+    def stands_before(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the shifts, (n, bands, peaks), are those of a layer between the camera and the train."""
+        out = np.zeros(shift_px.shape, bool)
+        for layer_px in self.before:
+            out |= np.abs(shift_px - layer_px[:, None, None]) < SAME_AS_BACKGROUND_PX
+        return out
 
     def holds(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of the shifts, (n, bands, peaks), are the background's."""
@@ -84,6 +94,12 @@ def find_background(shot: ShotShifts, weight: FloatArray) -> Background:
     near = _voted(shot, np.where(upper, 0.0, weight), near=far)
     near, far = _parallax(shot, far, near)
     return Background(near, _farthest(shot, near, far))
+
+
+def lower_shift(shot: ShotShifts) -> FloatArray:
+    """Shift since each frame's anchor that the bands of the picture's lower part agree on, (n,); NaN where none was measured."""
+    bands = shot.whole_shift.shape[1]
+    return _voted(shot, (np.arange(bands) >= _LOWER_PART * bands).astype(np.float64))
 
 
 def _farthest(shot: ShotShifts, near: FloatArray, far: FloatArray) -> FloatArray:

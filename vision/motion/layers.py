@@ -6,15 +6,18 @@ the best path through the whole shot (`path`), and the train's coordinate from b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.motion.background import SAME_AS_BACKGROUND_PX, Background, ShotShifts, find_background
+from vision.motion.background import SAME_AS_BACKGROUND_PX, Background, ShotShifts, find_background, lower_shift
+from vision.motion.boxes import BoxLinks, box_speeds
+from vision.motion.foreground import foreground_px
 from vision.motion.meter import MotionSeries
 from vision.motion.path import TrainPath, train_path
 from vision.motion.smooth import smoothed_offset
+from vision.types import FloatArray
 
 _TELL_APART_PX = 2.0 * SAME_AS_BACKGROUND_PX
 _LOST_STEPS = (1, 2)
@@ -49,23 +52,67 @@ class Layers:
     band_background: NDArray[np.float32]
 
 
-def separate_layers(series: MotionSeries, first: int, last: int) -> Layers:
-    """Background and train tracks of the frames ``first`` to ``last`` (inclusive), which must be one shot."""
+def separate_layers(series: MotionSeries, first: int, last: int, links: BoxLinks | None = None) -> Layers:
+    """Background and train tracks of the frames ``first`` to ``last`` (inclusive), which must be one shot.
+
+    Args:
+        series: Band shifts of the video.
+        first: Index of its first frame.
+        last: And of its last.
+        links: Boxes, to find that layer which carries them; None to go by the pixels alone.
+    """
     shot = ShotShifts(series, first, last)
     weight = _background_prior(series.shift_px.shape[1])
-    background = find_background(shot, weight)
+    background = _with_foreground(shot, find_background(shot, weight))
     path = train_path(shot, background)
     if path.any_train:
         # Bands that the train fills say nothing of the background: ask again without them.
-        background = find_background(shot, weight * (1.0 - 0.85 * path.band_share(shot)))
+        background = _with_foreground(shot, find_background(shot, weight * (1.0 - 0.85 * path.band_share(shot))))
         path = train_path(shot, background)
+    if links is not None:
+        boxes = box_speeds(
+            links,
+            pts_s=series.pts_s[first : last + 1],
+            background_px=background_track(shot, background),
+            scale=series.scale,
+            interval_s=shot.interval_s,
+            width_px=shot.width_px,
+        )
+        path = train_path(shot, background, boxes)
     return _tracks(shot, background, path)
+
+
+def ground_track(series: MotionSeries, first: int, last: int) -> NDArray[np.float64]:
+    """Where the lower part of the picture is in each frame, (n,) pixels of the small picture, 0 in the first.
+
+    Whatever stands nearer or farther, the ground about the track fills it; but for a train that passes close by.
+    """
+    shot = ShotShifts(series, first, last)
+    low = lower_shift(shot)
+    return background_track(shot, Background(low, low))
+
+
+def _with_foreground(shot: ShotShifts, background: Background) -> Background:
+    return replace(background, before=tuple(foreground_px(shot, background)))
 
 
 def _background_prior(bands: int) -> NDArray[np.float64]:
     """How likely each band shows background before anything is known: top and foot of the picture rather than its middle."""
     height = (np.arange(bands) + 0.5) / bands
     return np.where(height < 0.3, 1.0, np.where(height > 0.88, 0.7, 0.3))
+
+
+def background_track(shot: ShotShifts, background: Background) -> FloatArray:
+    """Where the near background is in each frame, (n,) pixels of the small picture, 0 in the first."""
+    out = np.zeros(len(shot))
+    known = shot.measured & background.known()
+    for t in range(1, len(shot)):
+        if not shot.repeated[t]:
+            drift = 0.0 if t < 2 else out[t - 1] - out[t - 2]
+            out[t] = out[shot.anchor[t]] + background.near[t] if known[t] else out[t - 1] + drift
+        else:
+            out[t] = out[t - 1]
+    return out
 
 
 def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers:
@@ -75,7 +122,7 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
     decide: `smoothed_offset`.
     """
     n, bands, _ = shot.shift.shape
-    background_px, train_px = np.zeros(n), np.zeros(n)
+    background_px, train_px = background_track(shot, background), np.zeros(n)
     offset_px = np.full(n, np.nan)
     trust = np.zeros(n, np.float32)
     support = np.zeros((n, bands), np.float32)
@@ -85,11 +132,9 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
         a = shot.anchor[t]
         known = shot.measured[t] and not np.isnan(background.near[t])
         if shot.repeated[t]:
-            background_px[t], train_px[t] = background_px[t - 1], train_px[t - 1]
+            train_px[t] = train_px[t - 1]
             trust[t] = trust[t - 1]
             continue
-        drift = 0.0 if t < 2 else background_px[t - 1] - background_px[t - 2]
-        background_px[t] = background_px[a] + background.near[t] if known else background_px[t - 1] + drift
         moved = background_px[t] - background_px[t - 1]
         train_px[t] = train_px[t - 1] + moved + path.speed_px[t] * shot.step[t]
         if not known or not path.present[t]:

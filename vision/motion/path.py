@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vision.geometry import runs
 from vision.motion.background import LAYER_RESPONSE, SAME_AS_BACKGROUND_PX, Background, ShotShifts
+from vision.motion.boxes import BoxSpeeds
 from vision.motion.speeds import BIN, precision, speed_at, speed_axis, stretched
 from vision.types import FloatArray
 
@@ -25,6 +26,8 @@ _SHIFT_PRECISION_PX = 0.45
 _WEAKEST_RESPONSE = 0.04
 _EMISSION_THRESHOLD = 0.2
 _EMISSION_CAP = 2.5
+_BOXES_SHARE = 0.2
+_WITHOUT_BOXES = 0.2
 _FENCE_SHARE = 0.6
 _HIDDEN_COST = 0.02
 _HIGHEST_BANDS = 2
@@ -82,6 +85,7 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
     fence = np.clip((background_share - _FENCE_SHARE) / (1.0 - _FENCE_SHARE), 0, 1)
     response = np.where(with_background, 0.0, shot.response * (1.0 - fence)[:, :, None])
     response = np.where(_ghosts(shot), 0.0, response)
+    response = np.where(background.stands_before(shot.shift), 0.0, response)
     response = np.where(_before_the_train(shot, background, response), 0.0, response)
     outer = np.zeros(response.shape[1:], bool)
     outer[:_HIGHEST_BANDS] = outer[-1:] = True
@@ -100,6 +104,17 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
         # A train shows in the middle of the picture; what shows at its edges alone is a window's frame or the sky.
         evidence[t] = np.minimum(rows[0] + np.minimum(rows[1], rows[0]), _EMISSION_CAP)
     return evidence
+
+
+def _as_boxes_go(evidence: NDArray[np.float16], boxes: BoxSpeeds) -> NDArray[np.float16]:
+    """The evidence, (n, speeds), with that of the boxes added, and less of what moves as none of them."""
+    out = evidence.copy()
+    for begin in range(0, len(out), _CHUNK_FRAMES):
+        part = slice(begin, begin + _CHUNK_FRAMES)
+        share = boxes.share[part].astype(np.float32)
+        alike = np.where(boxes.known[part, None], np.minimum(share / _BOXES_SHARE, 1.0), 1.0)
+        out[part] = np.minimum(evidence[part] * (_WITHOUT_BOXES + (1.0 - _WITHOUT_BOXES) * alike) + share, _EMISSION_CAP)
+    return out
 
 
 def _before_the_train(shot: ShotShifts, background: Background, response: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -153,6 +168,8 @@ def _scores(
         # What moves like a background layer cannot be seen: no evidence for a train, and none against it.
         shift_px = background.near[part, None] + speeds * shot.age[part, None]
         hidden = (shift_px > low_px[part, None]) & (shift_px < high_px[part, None])
+        for layer_px in background.before:
+            hidden |= np.abs(shift_px - layer_px[part, None]) < SAME_AS_BACKGROUND_PX
         yield np.where(hidden, np.maximum(score, np.float32(-_HIDDEN_COST)), score)
 
 
@@ -163,11 +180,19 @@ def _ghosts(shot: ShotShifts) -> NDArray[np.bool_]:
     return np.asarray((np.abs(shot.shift) < SAME_AS_BACKGROUND_PX) & ~real, dtype=bool)
 
 
-def train_path(shot: ShotShifts, background: Background) -> TrainPath:
-    """The best path through (time, speed), and which bands follow it."""
+def train_path(shot: ShotShifts, background: Background, boxes: BoxSpeeds | None = None) -> TrainPath:
+    """The best path through (time, speed), and which bands follow it.
+
+    Args:
+        shot: The shot's peaks.
+        background: How it moves.
+        boxes: What the detector's boxes say of the speed, where pixels alone do not say which layer is the train.
+    """
     axis = speed_axis(shot.width_px)
     speeds = speed_at(axis)
     evidence = _emissions(shot, background, axis)
+    if boxes is not None:
+        evidence = _as_boxes_go(evidence, boxes)
     states = _viterbi(_scores(shot, evidence, background, speeds), shape=evidence.shape)
     _cut_unseen_standing(shot, states)
     _extend_ends(shot, states, evidence)

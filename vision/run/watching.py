@@ -15,6 +15,7 @@ from vision.config import Config, MotionConfig
 from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import find_passages, standing_passage
+from vision.run.carried import carriers
 from vision.run.looking import LookScheduler
 from vision.types import Dropped, Look, Passage, Shot
 from vision.video import ShotSplitter, StaticOverlays
@@ -56,6 +57,7 @@ class Watched:
         """
         moving, dropped = passing or self.passing(config)
         found = [*moving, *self._standing(moving, looks)]
+        found, dropped = carriers((found, dropped), self.series, self.shots, looks, config, self.joins)
         found = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in found]
         return tuple(sorted(found, key=lambda passage: passage.start_s)), (*self._repeats(), *dropped)
 
