@@ -22,6 +22,8 @@ _CLEAR_FRAMES = 25
 _RESCUE_RESPONSE = 0.3
 _RESCUE_FITS = 0.6
 _LOWER_PART = 0.55
+_THROWN_VIEWS = 0.1
+_THROWN = 0.5
 
 
 class ShotShifts:
@@ -72,6 +74,11 @@ class Background:
     def range_px(self, margin_px: float) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest shift of any of its layers, (n,) each, ``margin_px`` further apart on both sides."""
         return np.minimum(self.near, self.far) - margin_px, np.maximum(self.near, self.far) + margin_px
+
+    def at_an_end(self, shift_px: NDArray[np.floating], margin_px: float, frames: slice = slice(None)) -> NDArray[np.bool_]:
+        """Which of the shifts, (frames, ...), are the nearest layer's or the farthest one's, not one's between them."""
+        near, far = (layer[frames].reshape(-1, *[1] * (shift_px.ndim - 1)) for layer in (self.near, self.far))
+        return np.asarray((np.abs(shift_px - near) < margin_px) | (np.abs(shift_px - far) < margin_px), dtype=bool)
 
     def stands_before(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of the shifts, (n, bands, peaks), are those of a layer between the camera and the train."""
@@ -129,6 +136,8 @@ def _voted(shot: ShotShifts, weight: FloatArray, near: FloatArray | None = None)
         agree = np.abs(shift[:, None] - shift[None, :]) < SAME_AS_BACKGROUND_PX
         expected = speed * shot.age[t] if near is None or np.isnan(near[t]) else near[t]
         likely = 1.0 + 0.6 * np.exp(-0.5 * ((shift - expected) / 2.0) ** 2)
+        # No hand throws the picture so far aside within a frame that is also found where it was.
+        likely = np.where(np.abs(shift - expected) > _THROWN_VIEWS * shot.width_px, _THROWN * likely, likely)
         members = agree[int(((agree @ votes) * likely).argmax())]
         total = votes[members].sum()
         if total > 0:

@@ -79,7 +79,7 @@ def separate_layers(series: MotionSeries, first: int, last: int, links: BoxLinks
             width_px=shot.width_px,
         )
         path = train_path(shot, background, boxes)
-    return _tracks(shot, background, path)
+    return _tracks(shot, background, path, between=links is not None)
 
 
 def ground_track(series: MotionSeries, first: int, last: int) -> NDArray[np.float64]:
@@ -115,7 +115,7 @@ def background_track(shot: ShotShifts, background: Background) -> FloatArray:
     return out
 
 
-def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers:
+def _tracks(shot: ShotShifts, background: Background, path: TrainPath, *, between: bool = False) -> Layers:
     """Integrate both tracks over the anchors.
 
     The path's speed predicts where the train is, the peaks beside the prediction say how far it is off, and all frames together
@@ -140,7 +140,7 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
         if not known or not path.present[t]:
             continue
         predicted = train_px[t] - train_px[a]
-        if low[t] < predicted < high[t]:
+        if low[t] < predicted < high[t] and not (between and _is_between(background, t, predicted)):
             # Too soon after the anchor, or it moves as a background layer does, whose peak would be taken for its own.
             trust[t], support[t] = trust[t - 1], path.support[t]
             continue
@@ -150,6 +150,11 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
             offset_px[t] = shift - predicted - leap_px
     train_px += smoothed_offset(offset_px, trust, shot.anchor)
     return Layers(shot.first, background_px, train_px, path.present, path.speed_px, trust, support, band_background)
+
+
+def _is_between(background: Background, t: int, shift_px: float) -> bool:
+    """Whether a shift is clearly that of a layer neither as near as the ground at the track nor as far as what is farthest."""
+    return bool(min(abs(shift_px - background.near[t]), abs(shift_px - background.far[t])) >= 2.0 * _TELL_APART_PX)
 
 
 def _leaps_px(shot: ShotShifts, t: int, speed_px: float) -> list[tuple[float, float]]:

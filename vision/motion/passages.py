@@ -284,7 +284,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
         + float(np.ptp(displacement_px))
         - sum(width_px - unseen for seen, unseen in zip((head_seen, tail_seen), unseen_px, strict=True) if seen)
     )
-    return Passage(
+    passage = Passage(
         shot_index=shot.index,
         start_s=float(pts_s[0]),
         end_s=float(pts_s[-1]),
@@ -301,6 +301,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
         length_px=max(0.0, covered_px),
         flags=_flags(layers, frames, moving, series.interval_s),
     )
+    return passage if passage.head_first else replace(passage, head_seen=tail_seen, tail_seen=head_seen)
 
 
 def _direction(relative_px: NDArray[np.float64], width_px: float) -> Direction:

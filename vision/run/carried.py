@@ -7,7 +7,8 @@ taken for the train, other coordinates are tried, and the one in which they rest
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +17,12 @@ from vision.config import MotionConfig
 from vision.motion.boxes import link_boxes, thinned
 from vision.motion.jumps import Join
 from vision.motion.meter import MotionSeries
-from vision.motion.passages import TRAINS_ABREAST, find_passages, ground_passage
+from vision.motion.passages import TRAINS_ABREAST, find_passages, ground_passage, standing_passage
 from vision.types import Dropped, FloatArray, Look, Passage, Shot
 
-_WELL_AT_REST = 0.75
+_WELL_AT_REST = 0.8
 _BETTER = 0.1
+_SIMPLER = 0.05
 _LEAST_BOXES = 10
 _BLOCK_LOOKS = 300
 _FEWEST_LOOKS = 5
@@ -49,19 +51,40 @@ def carriers(
         theirs = [look for look in looks if shot.start_s - 1e-6 <= look.pts_s <= shot.end_s + 1e-6]
         if sum(len(look.detections) for look in theirs) < _LEAST_BOXES or any(TRAINS_ABREAST in p.flags for p in own):
             continue
-        now = at_rest(own, theirs)
-        if now >= _WELL_AT_REST:
-            continue
-        width_px = series.width_px * series.scale
-        guided = find_passages(series, [shot], config, joins, link_boxes(theirs, picture_width_px=width_px))
-        tried = [guided, (ground_passage(series, shot), [])]
-        rests = [at_rest(other, theirs) for other, _ in tried]
-        best = int(np.argmax(rests))
-        if rests[best] > now + _BETTER:
+        other = _where_they_rest(series, shot, theirs, config, joins, at_rest(own, theirs))
+        if other is not None:
             left_out = [drop for drop in dropped if not _of_a_train_in(drop, shot)]
-            passages = [passage for passage in passages if passage.shot_index != shot.index] + tried[best][0]
-            dropped = left_out + tried[best][1]
+            passages = [passage for passage in passages if passage.shot_index != shot.index] + other[0]
+            dropped = left_out + other[1]
     return sorted(passages, key=lambda passage: passage.start_s), dropped
+
+
+def _where_they_rest(
+    series: MotionSeries, shot: Shot, looks: Sequence[Look], config: MotionConfig, joins: Sequence[Join], rest: float
+) -> Found | None:
+    """The passages of a shot in whose coordinates its boxes rest by far better than ``rest``; None where there are none."""
+    links = link_boxes(looks, picture_width_px=series.width_px * series.scale)
+    # What stands on the picture is the background, or bars and captions that were painted over one that moves.
+    unpainted = replace(series, whole_shift_px=series.shift_px, whole_response=series.response)
+    # What rests on the ground stands: no need for a train that runs as fast as the trees behind it seem to.
+    attempts: tuple[Callable[[], Found], ...] = (
+        lambda: (ground_passage(series, shot), []),
+        lambda: find_passages(series, [shot], config, joins, links),
+        lambda: find_passages(unpainted, [shot], config, joins, links),
+    )
+    if not ground_passage(series, shot):
+        # They may be parked before a camera that stays where it is.
+        rest = max(rest, at_rest([standing_passage(series, shot)], looks))
+    best = None
+    margin = _BETTER
+    for attempt in attempts:
+        if rest >= _WELL_AT_REST:
+            break
+        found = attempt()
+        theirs = at_rest(found[0], looks)
+        if theirs > rest + margin:
+            best, rest, margin = found, theirs, _SIMPLER
+    return best
 
 
 def _of_a_train_in(drop: Dropped, shot: Shot) -> bool:
