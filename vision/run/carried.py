@@ -18,6 +18,7 @@ from vision.motion.boxes import link_boxes, thinned
 from vision.motion.jumps import Join
 from vision.motion.meter import MotionSeries
 from vision.motion.passages import TRAINS_ABREAST, find_passages, ground_passage, standing_passage
+from vision.run.rejoined import rejoined
 from vision.types import Dropped, FloatArray, Look, Passage, Shot
 
 _WELL_AT_REST = 0.8
@@ -56,6 +57,7 @@ def carriers(
             left_out = [drop for drop in dropped if not _of_a_train_in(drop, shot)]
             passages = [passage for passage in passages if passage.shot_index != shot.index] + other[0]
             dropped = left_out + other[1]
+    passages = rejoined(passages, series, looks, joins)
     return sorted(passages, key=lambda passage: passage.start_s), dropped
 
 
