@@ -34,6 +34,9 @@ def foreground_px(shot: ShotShifts, background: Background) -> list[FloatArray]:
         background: How the ground at the track has moved.
     """
     pan_px = _pan_px(shot, background)
+    reach_px = np.where(shot.measured & background.known(), _NEARER[-1] * pan_px * shot.age, 0.0)
+    if min(np.count_nonzero(reach_px > _TOLD_APART_PX), np.count_nonzero(reach_px < -_TOLD_APART_PX)) < _LEAST_FRAMES:
+        return []
     relative_px = shot.shift - background.near[:, None, None]
     response = np.where(shot.response > _WEAKEST_RESPONSE, shot.response, 0.0)
     fastest_px = _WALK_VIEWS_S * shot.width_px * shot.interval_s

@@ -65,6 +65,8 @@ def _where_they_rest(
     series: MotionSeries, shot: Shot, looks: Sequence[Look], config: MotionConfig, joins: Sequence[Join], rest: float
 ) -> Found | None:
     """The passages of a shot in whose coordinates its boxes rest by far better than ``rest``; None where there are none."""
+    if rest >= _WELL_AT_REST:
+        return None
     links = link_boxes(looks, picture_width_px=series.width_px * series.scale)
     # What stands on the picture is the background, or bars and captions that were painted over one that moves.
     unpainted = replace(series, whole_shift_px=series.shift_px, whole_response=series.response)
