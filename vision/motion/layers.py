@@ -52,7 +52,9 @@ class Layers:
     band_background: NDArray[np.float32]
 
 
-def separate_layers(series: MotionSeries, first: int, last: int, links: BoxLinks | None = None) -> Layers:
+def separate_layers(
+    series: MotionSeries, first: int, last: int, links: BoxLinks | None = None, *, grounded: bool = False
+) -> Layers:
     """Background and train tracks of the frames ``first`` to ``last`` (inclusive), which must be one shot.
 
     Args:
@@ -60,6 +62,7 @@ def separate_layers(series: MotionSeries, first: int, last: int, links: BoxLinks
         first: Index of its first frame.
         last: And of its last.
         links: Boxes, to find that layer which carries them; None to go by the pixels alone.
+        grounded: Whether what fills the picture's lower part is the ground, however much faster it goes than what is far.
     """
     shot = ShotShifts(series, first, last)
     weight = _background_prior(series.shift_px.shape[1])
@@ -69,6 +72,8 @@ def separate_layers(series: MotionSeries, first: int, last: int, links: BoxLinks
         # Bands that the train fills say nothing of the background: ask again without them.
         background = _with_foreground(shot, find_background(shot, weight * (1.0 - 0.85 * path.band_share(shot))))
         path = train_path(shot, background)
+    if grounded:
+        background = _with_foreground(shot, Background(lower_shift(shot), background.far))
     if links is not None:
         boxes = box_speeds(
             links,

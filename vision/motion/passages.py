@@ -44,6 +44,8 @@ def find_passages(
     config: MotionConfig,
     joins: Sequence[Join] = (),
     links: BoxLinks | None = None,
+    *,
+    grounded: bool = False,
 ) -> tuple[list[Passage], list[Dropped]]:
     """All trains that pass, shot by shot, in order of time; and what looked like one but was left out.
 
@@ -53,6 +55,7 @@ def find_passages(
         config: Smallest duration and advance of a passage.
         joins: Where the picture changed all of a sudden, of the whole video.
         links: Boxes, to find one train that carries them; None to go by the pixels alone.
+        grounded: With them, whether what fills the picture's lower part is the ground.
     """
     passages: list[Passage] = []
     dropped: list[Dropped] = []
@@ -61,15 +64,18 @@ def find_passages(
         if last - first < 2:
             dropped.append(Dropped("shot", "too_short", at_s=shot.start_s))
             continue
-        found = [_passages_of(layers, series, shot, config, joins, dropped) for layers in _trains_of(series, shot, links)]
+        found = [
+            _passages_of(layers, series, shot, config, joins, dropped)
+            for layers in _trains_of(series, shot, links, grounded=grounded)
+        ]
         passages += sorted((passage for train in found for passage in _abreast(train, found)), key=lambda p: p.start_s)
     return passages, dropped
 
 
-def _trains_of(series: MotionSeries, shot: Shot, links: BoxLinks | None = None) -> list[Layers]:
+def _trains_of(series: MotionSeries, shot: Shot, links: BoxLinks | None = None, *, grounded: bool = False) -> list[Layers]:
     """The layers of a shot, once for each of the trains that run side by side in it."""
     if links is not None:
-        return [separate_layers(series, *shot_frames(series, shot), links)]
+        return [separate_layers(series, *shot_frames(series, shot), links, grounded=grounded)]
     layers = shot_layers(series, shot)
     pair = side_by_side(series, layers)
     if pair is None:

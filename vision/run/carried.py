@@ -21,7 +21,7 @@ from vision.motion.passages import TRAINS_ABREAST, find_passages, ground_passage
 from vision.run.rejoined import rejoined
 from vision.types import Dropped, FloatArray, Look, Passage, Shot
 
-_WELL_AT_REST = 0.8
+_WELL_AT_REST = 0.85
 _BETTER = 0.1
 _SIMPLER = 0.05
 _LEAST_BOXES = 10
@@ -74,6 +74,7 @@ def _where_they_rest(
     attempts: tuple[Callable[[], Found], ...] = (
         lambda: (ground_passage(series, shot), []),
         lambda: find_passages(series, [shot], config, joins, links),
+        lambda: find_passages(series, [shot], config, joins, links, grounded=True),
         lambda: find_passages(unpainted, [shot], config, joins, links),
     )
     if not ground_passage(series, shot):
