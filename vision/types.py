@@ -140,6 +140,10 @@ class Look:
     detections: Detections
 
 
+_HARDLY = 0.1
+"""A train that goes by less than this share of the view hardly moves on the picture."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Passage:
     """One train passing through the picture within one shot: the train coordinate over time.
@@ -189,6 +193,36 @@ class Passage:
     def displacement_at(self, pts_s: float | FloatArray) -> FloatArray:
         """``D`` at any time, interpolated between frames and held at the ends; same shape as ``pts_s``, pixels."""
         return np.asarray(np.interp(pts_s, self.pts_s, self.displacement_px), dtype=np.float64)
+
+    @property
+    def head_first(self) -> bool:
+        """Whether the head comes into the picture before the tail.
+
+        A camera that goes along faster than the train, or meets it more slowly than the ground, sees it from its tail on.
+        """
+        if self.direction not in {"left", "right"}:
+            return True
+        went_px = float(self.displacement_px[-1] - self.displacement_px[0])
+        if abs(went_px) < _HARDLY * (self.view_x_px[1] - self.view_x_px[0]):
+            return True
+        return (went_px > 0) == (self.direction == "right")
+
+    def bounds_px(self, view_px: tuple[float, float] | None = None) -> tuple[float, float]:
+        """Between which train coordinates ``s`` it lies: where its ends came in and went out; infinite where one was not seen.
+
+        Args:
+            view_px: Columns in which the train can be seen, where they are not ``view_x_px``.
+        """
+        left_px, right_px = view_px or self.view_x_px
+        came_px, went_px = float(self.displacement_at(self.start_s)), float(self.displacement_at(self.end_s))
+        if self.direction not in {"left", "right"}:
+            return -np.inf, np.inf
+        low_seen, high_seen = (self.head_seen, self.tail_seen) if self.direction == "left" else (self.tail_seen, self.head_seen)
+        # What goes right on the picture comes in at its left edge, with its end of the highest s, and goes out at the right one.
+        goes_right = self.head_first == (self.direction == "right")
+        low_px = right_px - (went_px if goes_right else came_px)
+        high_px = left_px - (came_px if goes_right else went_px)
+        return low_px if low_seen else -np.inf, high_px if high_seen else np.inf
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """The speed path on made series of band shifts: exact, and without a picture to render."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vision.motion.layers import Layers, separate_layers
 from vision.motion.meter import MotionSeries
-from vision.motion.path import run_through_unseen_stops, turns_at_once
+from vision.motion.path import NO_TRAIN, _cut_unseen_standing, run_through_unseen_stops, turns_at_once
+from vision.motion.speeds import BIN, speed_axis, stretched
 
 BANDS, WIDTH_PX, FPS = 12, 320, 25.0
 TRAIN_BANDS, LOWEST = slice(5, 10), slice(9, 12)
@@ -170,3 +172,49 @@ def test_no_train_turns_at_once(speed_px: np.ndarray, expected: bool) -> None:
     assert turns_at_once(speed_px, interval_s=1 / FPS) == expected
     assert turns_at_once(-speed_px, interval_s=1 / FPS) == expected
     assert turns_at_once(speed_px[::-1], interval_s=1 / FPS) == expected
+
+
+@pytest.mark.parametrize("thrown_px", [97.0, -60.0])
+def test_noise_that_repeats_does_not_throw_the_picture_aside(thrown_px: float) -> None:
+    """Frames whose grain is that of the one before, moved: they match there, too, and a little better than where they are."""
+    series = Scene(300, [(steady(300, 1.2, 40, 260), TRAIN_BANDS, 0.5)]).series()
+    for frame in (81, 161):
+        series.whole_shift_px[frame, :, 1] = series.whole_shift_px[frame, :, 0]
+        series.whole_response[frame, :, 1] = 0.35
+        series.whole_shift_px[frame, :, 0] = thrown_px
+        series.whole_response[frame, :, 0] = 0.45
+    layers = separate_layers(series, 0, 299)
+    assert np.abs(layers.background_px).max() < 1
+
+
+def test_a_whip_pan_is_followed() -> None:
+    """The picture is found nowhere else, and it gathers speed over some frames."""
+    pan = np.concatenate([np.zeros(100), np.linspace(0, 14, 12), np.full(10, 14.0), np.linspace(14, 0, 12), np.zeros(100)])
+    layers = Scene(len(pan), background=(pan, pan)).separated()
+    assert layers.background_px[-1] == pytest.approx(pan.sum(), rel=0.02)
+
+
+CREEP = np.where(np.arange(80) % 10 < 5, 0.1, -0.1)
+
+
+@pytest.mark.parametrize(
+    ("speed_px", "expected"),
+    [
+        pytest.param(np.concatenate([CREEP, table((1.0, 300))]), slice(80, 380), id="creeps, then is at speed at once"),
+        pytest.param(np.concatenate([table((1.0, 300)), CREEP]), slice(0, 300), id="at speed, then creeps at once"),
+        pytest.param(np.concatenate([np.linspace(0, 1, 150), table((1.0, 300))]), slice(0, 450), id="gathers speed"),
+        pytest.param(np.concatenate([table((1.0, 300)), np.linspace(1, 0, 100), CREEP]), slice(0, 480), id="brakes and stands"),
+        pytest.param(table((0.45, 80), (1.5, 300)), slice(0, 380), id="goes, and not slowly"),
+        pytest.param(table((0.1, 200)), slice(0, 200), id="creeps all the time"),
+    ],
+)
+def test_what_creeps_before_it_runs_was_not_there(speed_px: np.ndarray, expected: slice) -> None:
+    """A shaking hand leaves a little of its motion, and the path takes it for a train that hardly moves."""
+    axis = speed_axis(WIDTH_PX)
+    states = np.round(stretched(speed_px) / BIN).astype(np.int64) + len(axis) // 2
+    n = len(states)
+    shot = SimpleNamespace(width_px=WIDTH_PX, interval_s=1 / FPS, age=np.full(n, 4.0))
+    _cut_unseen_standing(shot, states)  # type: ignore[arg-type]
+    kept = np.zeros(n, bool)
+    kept[expected] = True
+    assert np.count_nonzero((states != NO_TRAIN) != kept) <= 8

@@ -117,14 +117,10 @@ def stands_off_the_ends(sightings: Sightings, table: LookTable, passage: Passage
 def beyond_ends_px(s_px: FloatArray, passage: Passage, view_px: tuple[float, float]) -> FloatArray:
     """How far each ``s`` lies ahead of the head or behind the tail, pixels, 0 between them; same shape.
 
-    The head is where the train comes in when the passage begins, the tail where it goes out when the passage ends; an end that
-    was not seen bounds nothing.
+    An end that was not seen bounds nothing.
     """
-    heading = {"right": 1.0, "left": -1.0}.get(passage.direction, 0.0)
-    enters, leaves = view_px if heading > 0 else view_px[::-1]
-    ahead_px = heading * (s_px - (enters - float(passage.displacement_at(passage.start_s))))
-    behind_px = -heading * (s_px - (leaves - float(passage.displacement_at(passage.end_s))))
-    return np.asarray(np.maximum(np.maximum(ahead_px * passage.head_seen, behind_px * passage.tail_seen), 0.0))
+    low_px, high_px = passage.bounds_px(view_px)
+    return np.asarray(np.maximum(np.maximum(s_px - high_px, low_px - s_px), 0.0))
 
 
 def _without_the_train(passage: Passage, outside: Sequence[Look]) -> Boxes:

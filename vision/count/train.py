@@ -253,11 +253,12 @@ def _registered(s: Sightings, table: LookTable) -> tuple[Sightings, LookTable, C
 def _head_px(passage: Passage, table: LookTable, places: Clusters) -> tuple[float, int]:
     """The train coordinate that positions are measured from, and the sign of positions along ``s``.
 
-    A train that moves right comes in at the left edge with its head, the largest ``s``: ``s_head = view_left - D(start)``.
+    A train that moves right comes in at the left edge with its head, the largest ``s``: ``s_head = view_left - D(start)``; but a
+    camera that overtakes it sees the head last: ``s_head = view_left - D(end)``.
     Where the head was not seen, the place first visible stands in for it. Places beyond it (the start is known to a frame
     only) move it out.
     """
-    start_px = float(passage.displacement_at(passage.start_s))
+    start_px = float(passage.displacement_at(passage.start_s if passage.head_first else passage.end_s))
     first, last = table.view_px
     if passage.direction == "right":
         head = (first if passage.head_seen else last) - start_px

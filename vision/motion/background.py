@@ -21,6 +21,9 @@ _CLEAR_PAN_PX = 3.0
 _CLEAR_FRAMES = 25
 _RESCUE_RESPONSE = 0.3
 _RESCUE_FITS = 0.6
+_LOWER_PART = 0.55
+_THROWN_VIEWS = 0.1
+_THROWN = 0.5
 
 
 class ShotShifts:
@@ -59,10 +62,12 @@ class Background:
     Attributes:
         near: Of the ground about the track.
         far: Of what stands at the top of the picture; equal to ``near`` when the camera is fixed.
+        before: Of layers between the camera and the train, see `vision.motion.foreground`.
     """
 
     near: FloatArray
     far: FloatArray
+    before: tuple[FloatArray, ...] = ()
 
     def known(self) -> NDArray[np.bool_]:
         return np.asarray(~np.isnan(self.near), dtype=bool)
@@ -70,6 +75,18 @@ class Background:
     def range_px(self, margin_px: float) -> tuple[FloatArray, FloatArray]:
         """Lowest and highest shift of any of its layers, (n,) each, ``margin_px`` further apart on both sides."""
         return np.minimum(self.near, self.far) - margin_px, np.maximum(self.near, self.far) + margin_px
+
+    def at_an_end(self, shift_px: NDArray[np.floating], margin_px: float, frames: slice = slice(None)) -> NDArray[np.bool_]:
+        """Which of the shifts, (frames, ...), are the nearest layer's or the farthest one's, not one's between them."""
+        near, far = (layer[frames].reshape(-1, *[1] * (shift_px.ndim - 1)) for layer in (self.near, self.far))
+        return np.asarray((np.abs(shift_px - near) < margin_px) | (np.abs(shift_px - far) < margin_px), dtype=bool)
+
+    def stands_before(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Which of the shifts, (n, bands, peaks), are those of a layer between the camera and the train."""
+        out = np.zeros(shift_px.shape, bool)
+        for layer_px in self.before:
+            out |= np.abs(shift_px - layer_px[:, None, None]) < SAME_AS_BACKGROUND_PX
+        return out
 
     def holds(self, shift_px: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Which of the shifts, (n, bands, peaks), are the background's."""
@@ -85,6 +102,12 @@ def find_background(shot: ShotShifts, weight: FloatArray) -> Background:
     near = _voted(shot, np.where(upper, 0.0, weight), near=far)
     near, far = _parallax(shot, far, near)
     return Background(near, _farthest(shot, near, far))
+
+
+def lower_shift(shot: ShotShifts) -> FloatArray:
+    """Shift since each frame's anchor that the bands of the picture's lower part agree on, (n,); NaN where none was measured."""
+    bands = shot.whole_shift.shape[1]
+    return _voted(shot, (np.arange(bands) >= _LOWER_PART * bands).astype(np.float64))
 
 
 def _farthest(shot: ShotShifts, near: FloatArray, far: FloatArray) -> FloatArray:
@@ -114,6 +137,8 @@ def _voted(shot: ShotShifts, weight: FloatArray, near: FloatArray | None = None)
         agree = np.abs(shift[:, None] - shift[None, :]) < SAME_AS_BACKGROUND_PX
         expected = speed * shot.age[t] if near is None or np.isnan(near[t]) else near[t]
         likely = 1.0 + 0.6 * np.exp(-0.5 * ((shift - expected) / 2.0) ** 2)
+        # No hand throws the picture so far aside within a frame that is also found where it was.
+        likely = np.where(np.abs(shift - expected) > _THROWN_VIEWS * shot.width_px, _THROWN * likely, likely)
         members = agree[int(((agree @ votes) * likely).argmax())]
         total = votes[members].sum()
         if total > 0:

@@ -6,16 +6,19 @@ the best path through the whole shot (`path`), and the train's coordinate from b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vision.motion.background import SAME_AS_BACKGROUND_PX, Background, ShotShifts, find_background
+from vision.motion.background import SAME_AS_BACKGROUND_PX, Background, ShotShifts, find_background, lower_shift
+from vision.motion.boxes import BoxLinks, box_speeds
+from vision.motion.foreground import foreground_px
 from vision.motion.meter import MotionSeries
 from vision.motion.painted import unpainted
 from vision.motion.path import TrainPath, train_path
 from vision.motion.smooth import smoothed_offset
+from vision.types import FloatArray
 
 _TELL_APART_PX = 2.0 * SAME_AS_BACKGROUND_PX
 _LOST_STEPS = (1, 2)
@@ -50,20 +53,57 @@ class Layers:
     band_background: NDArray[np.float32]
 
 
-def separate_layers(series: MotionSeries, first: int, last: int) -> Layers:
-    """Background and train tracks of the frames ``first`` to ``last`` (inclusive), which must be one shot."""
+def separate_layers(
+    series: MotionSeries, first: int, last: int, links: BoxLinks | None = None, *, grounded: bool = False
+) -> Layers:
+    """Background and train tracks of the frames ``first`` to ``last`` (inclusive), which must be one shot.
+
+    Args:
+        series: Band shifts of the video.
+        first: Index of its first frame.
+        last: And of its last.
+        links: Boxes, to find that layer which carries them; None to go by the pixels alone.
+        grounded: Whether what fills the picture's lower part is the ground, however much faster it goes than what is far.
+    """
     shot = ShotShifts(series, first, last)
     weight = _background_prior(series.shift_px.shape[1])
     background = first_background(shot)
     cleared = unpainted(shot, background)
     if cleared is not shot:
         shot, background = cleared, find_background(cleared, weight)
+    background = _with_foreground(shot, background)
     path = train_path(shot, background)
     if path.any_train:
         # Bands that the train fills say nothing of the background: ask again without them.
-        background = find_background(shot, weight * (1.0 - 0.85 * path.band_share(shot)))
+        background = _with_foreground(shot, find_background(shot, weight * (1.0 - 0.85 * path.band_share(shot))))
         path = train_path(shot, background)
-    return _tracks(shot, background, path)
+    if grounded:
+        background = _with_foreground(shot, Background(lower_shift(shot), background.far))
+    if links is not None:
+        boxes = box_speeds(
+            links,
+            pts_s=series.pts_s[first : last + 1],
+            background_px=background_track(shot, background),
+            scale=series.scale,
+            interval_s=shot.interval_s,
+            width_px=shot.width_px,
+        )
+        path = train_path(shot, background, boxes)
+    return _tracks(shot, background, path, between=links is not None)
+
+
+def ground_track(series: MotionSeries, first: int, last: int) -> NDArray[np.float64]:
+    """Where the lower part of the picture is in each frame, (n,) pixels of the small picture, 0 in the first.
+
+    Whatever stands nearer or farther, the ground about the track fills it; but for a train that passes close by.
+    """
+    shot = ShotShifts(series, first, last)
+    low = lower_shift(shot)
+    return background_track(shot, Background(low, low))
+
+
+def _with_foreground(shot: ShotShifts, background: Background) -> Background:
+    return replace(background, before=tuple(foreground_px(shot, background)))
 
 
 def first_background(shot: ShotShifts) -> Background:
@@ -77,14 +117,27 @@ def _background_prior(bands: int) -> NDArray[np.float64]:
     return np.where(height < 0.3, 1.0, np.where(height > 0.88, 0.7, 0.3))
 
 
-def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers:
+def background_track(shot: ShotShifts, background: Background) -> FloatArray:
+    """Where the near background is in each frame, (n,) pixels of the small picture, 0 in the first."""
+    out = np.zeros(len(shot))
+    known = shot.measured & background.known()
+    for t in range(1, len(shot)):
+        if not shot.repeated[t]:
+            drift = 0.0 if t < 2 else out[t - 1] - out[t - 2]
+            out[t] = out[shot.anchor[t]] + background.near[t] if known[t] else out[t - 1] + drift
+        else:
+            out[t] = out[t - 1]
+    return out
+
+
+def _tracks(shot: ShotShifts, background: Background, path: TrainPath, *, between: bool = False) -> Layers:
     """Integrate both tracks over the anchors.
 
     The path's speed predicts where the train is, the peaks beside the prediction say how far it is off, and all frames together
     decide: `smoothed_offset`.
     """
     n, bands, _ = shot.shift.shape
-    background_px, train_px = np.zeros(n), np.zeros(n)
+    background_px, train_px = background_track(shot, background), np.zeros(n)
     offset_px = np.full(n, np.nan)
     trust = np.zeros(n, np.float32)
     support = np.zeros((n, bands), np.float32)
@@ -94,17 +147,15 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
         a = shot.anchor[t]
         known = shot.measured[t] and not np.isnan(background.near[t])
         if shot.repeated[t]:
-            background_px[t], train_px[t] = background_px[t - 1], train_px[t - 1]
+            train_px[t] = train_px[t - 1]
             trust[t] = trust[t - 1]
             continue
-        drift = 0.0 if t < 2 else background_px[t - 1] - background_px[t - 2]
-        background_px[t] = background_px[a] + background.near[t] if known else background_px[t - 1] + drift
         moved = background_px[t] - background_px[t - 1]
         train_px[t] = train_px[t - 1] + moved + path.speed_px[t] * shot.step[t]
         if not known or not path.present[t]:
             continue
         predicted = train_px[t] - train_px[a]
-        if low[t] < predicted < high[t]:
+        if low[t] < predicted < high[t] and not (between and _is_between(background, t, predicted)):
             # Too soon after the anchor, or it moves as a background layer does, whose peak would be taken for its own.
             trust[t], support[t] = trust[t - 1], path.support[t]
             continue
@@ -114,6 +165,11 @@ def _tracks(shot: ShotShifts, background: Background, path: TrainPath) -> Layers
             offset_px[t] = shift - predicted - leap_px
     train_px += smoothed_offset(offset_px, trust, shot.anchor)
     return Layers(shot.first, background_px, train_px, path.present, path.speed_px, trust, support, band_background)
+
+
+def _is_between(background: Background, t: int, shift_px: float) -> bool:
+    """Whether a shift is clearly that of a layer neither as near as the ground at the track nor as far as what is farthest."""
+    return bool(min(abs(shift_px - background.near[t]), abs(shift_px - background.far[t])) >= 2.0 * _TELL_APART_PX)
 
 
 def _leaps_px(shot: ShotShifts, t: int, speed_px: float) -> list[tuple[float, float]]:

@@ -12,9 +12,10 @@ from vision.config import MotionConfig
 from vision.geometry import runs
 from vision.motion.abreast import side_by_side, without
 from vision.motion.background import ShotShifts
+from vision.motion.boxes import BoxLinks
 from vision.motion.fence import through_fence
 from vision.motion.jumps import Join, measure_jump
-from vision.motion.layers import Layers, first_background, separate_layers
+from vision.motion.layers import Layers, first_background, ground_track, separate_layers
 from vision.motion.meter import MotionSeries
 from vision.motion.path import NEUTRAL_PX, turns_at_once
 from vision.types import Direction, Dropped, Passage, Shot
@@ -44,7 +45,13 @@ _NEAR_RIDGE_FRAMES = 50
 
 
 def find_passages(
-    series: MotionSeries, shots: Sequence[Shot], config: MotionConfig, joins: Sequence[Join] = ()
+    series: MotionSeries,
+    shots: Sequence[Shot],
+    config: MotionConfig,
+    joins: Sequence[Join] = (),
+    links: BoxLinks | None = None,
+    *,
+    grounded: bool = False,
 ) -> tuple[list[Passage], list[Dropped]]:
     """All trains that pass, shot by shot, in order of time; and what looked like one but was left out.
 
@@ -53,6 +60,8 @@ def find_passages(
         shots: Its shots.
         config: Smallest duration and advance of a passage.
         joins: Where the picture changed all of a sudden, of the whole video.
+        links: Boxes, to find one train that carries them; None to go by the pixels alone.
+        grounded: With them, whether what fills the picture's lower part is the ground.
     """
     passages: list[Passage] = []
     dropped: list[Dropped] = []
@@ -61,14 +70,19 @@ def find_passages(
         if last - first < 2:
             dropped.append(Dropped("shot", "too_short", at_s=shot.start_s))
             continue
-        found = [_passages_of(layers, series, shot, config, joins, dropped) for layers in _trains_of(series, shot)]
+        found = [
+            _passages_of(layers, series, shot, config, joins, dropped)
+            for layers in _trains_of(series, shot, links, grounded=grounded)
+        ]
         passages += sorted((passage for train in found for passage in _abreast(train, found)), key=lambda p: p.start_s)
     return passages, dropped
 
 
-def _trains_of(series: MotionSeries, shot: Shot) -> list[Layers]:
+def _trains_of(series: MotionSeries, shot: Shot, links: BoxLinks | None = None, *, grounded: bool = False) -> list[Layers]:
     """The layers of a shot, once for each of the trains that run side by side in it."""
     series = _through_fence(series, shot)
+    if links is not None:
+        return [separate_layers(series, *shot_frames(series, shot), links, grounded=grounded)]
     layers = _layers(series, shot)
     pair = side_by_side(series, layers)
     if pair is None:
@@ -133,11 +147,30 @@ def standing_passage(series: MotionSeries, shot: Shot) -> Passage:
 
     Nothing in the motion says that there is a train: the caller must have seen vehicles.
     """
-    first, last = shot_frames(series, shot)
-    layers = separate_layers(series, first, last)
-    n = last - first + 1
+    layers = separate_layers(series, *shot_frames(series, shot))
+    return _still(layers, layers.background_px, series, shot)
+
+
+def ground_passage(series: MotionSeries, shot: Shot) -> list[Passage]:
+    """The whole shot in the coordinate of the ground at the picture's foot, for a train that stands while a camera travels along.
+
+    Nothing where the camera does not travel: what stands on the picture may be parked anywhere.
+    """
+    layers = separate_layers(series, *shot_frames(series, shot))
+    ground_px = ground_track(series, *shot_frames(series, shot))
+    return [_still(layers, ground_px, series, shot)] if np.ptp(ground_px) > series.width_px else []
+
+
+def _still(layers: Layers, still_px: NDArray[np.float64], series: MotionSeries, shot: Shot) -> Passage:
+    """The whole shot in the coordinate of what does not move against the ground."""
+    n = len(still_px)
     whole = replace(
-        layers, train_px=layers.background_px, present=np.ones(n, bool), speed_px=np.zeros(n), trust=np.ones(n, np.float32)
+        layers,
+        background_px=still_px,
+        train_px=still_px,
+        present=np.ones(n, bool),
+        speed_px=np.zeros(n),
+        trust=np.ones(n, np.float32),
     )
     passage = _passage(series, whole, shot, 0, n - 1)
     return replace(
@@ -305,7 +338,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
         + float(np.ptp(displacement_px))
         - sum(width_px - unseen for seen, unseen in zip((head_seen, tail_seen), unseen_px, strict=True) if seen)
     )
-    return Passage(
+    passage = Passage(
         shot_index=shot.index,
         start_s=float(pts_s[0]),
         end_s=float(pts_s[-1]),
@@ -322,6 +355,7 @@ def _passage(series: MotionSeries, layers: Layers, shot: Shot, start: int, stop:
         length_px=max(0.0, covered_px),
         flags=_flags(layers, frames, moving, series.interval_s),
     )
+    return passage if passage.head_first else replace(passage, head_seen=tail_seen, tail_seen=head_seen)
 
 
 def _direction(relative_px: NDArray[np.float64], width_px: float) -> Direction:

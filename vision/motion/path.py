@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from vision.geometry import runs
 from vision.motion.background import LAYER_RESPONSE, SAME_AS_BACKGROUND_PX, Background, ShotShifts
+from vision.motion.boxes import BoxSpeeds
 from vision.motion.painted import lasting
 from vision.motion.speeds import BIN, precision, speed_at, speed_axis, stretched
 from vision.types import FloatArray
@@ -26,6 +28,7 @@ _SHIFT_PRECISION_PX = 0.45
 _WEAKEST_RESPONSE = 0.04
 _EMISSION_THRESHOLD = 0.2
 _EMISSION_CAP = 2.5
+_WITHOUT_BOXES = 0.2
 _FENCE_SHARE = 0.6
 _HIDDEN_COST = 0.02
 _HIGHEST_BANDS = 2
@@ -44,6 +47,9 @@ _UNSEEN_AT_ONCE = 5
 _CHUNK_FRAMES = 1024
 _BRAKE_S = 1.2
 _UNSEEN_STOP_S = 4.0
+_NEAR_END_S = 6.0
+_AT_SPEED, _CREEPS = 0.8, 0.35
+_HIDDEN_SHARE = 0.5
 _SAME_SPEED_RATIO = 0.75
 _STEADY_RATIO = 0.85
 _GAP_VIEWS = 0.5
@@ -70,7 +76,7 @@ class TrainPath:
         return np.asarray((self.support[moving] > 0.12).mean(axis=0), dtype=np.float64)
 
 
-def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> NDArray[np.float16]:
+def _emissions(shot: ShotShifts, background: Background, axis: FloatArray, boxes: BoxSpeeds | None = None) -> NDArray[np.float16]:
     """Evidence for each speed in each frame, (n, speeds): responses of bands that do not move with the background.
 
     Half precision: it is the largest thing kept of a long shot.
@@ -79,11 +85,15 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
     half = len(axis) // 2
     steps = np.arange(-8, 9)
     with_background = background.holds(shot.shift)
+    if boxes is not None:
+        relative_px = (shot.shift - background.near[:, None, None]) / np.maximum(shot.age, 1e-3)[:, None, None]
+        with_background &= ~boxes.agree(relative_px) | background.at_an_end(shot.shift, SAME_AS_BACKGROUND_PX)
     background_share = np.where(with_background, shot.response, 0.0).max(axis=2)
     # A band full of background that repeats (a fence) has side peaks that are no second layer; a half full one may have one.
     fence = np.clip((background_share - _FENCE_SHARE) / (1.0 - _FENCE_SHARE), 0, 1)
     response = np.where(with_background, 0.0, shot.response * (1.0 - fence)[:, :, None])
     response = np.where(_ghosts(shot), 0.0, response)
+    response = np.where(background.stands_before(shot.shift), 0.0, response)
     response = np.where(_before_the_train(shot, background, response), 0.0, response)
     outer = np.zeros(response.shape[1:], bool)
     outer[:_HIGHEST_BANDS] = outer[-1:] = True
@@ -102,6 +112,16 @@ def _emissions(shot: ShotShifts, background: Background, axis: FloatArray) -> ND
         # A train shows in the middle of the picture; what shows at its edges alone is a window's frame or the sky.
         evidence[t] = np.minimum(rows[0] + np.minimum(rows[1], rows[0]), _EMISSION_CAP)
     return lasting(evidence) if shot.painted else evidence
+
+
+def _as_boxes_go(evidence: NDArray[np.float16], boxes: BoxSpeeds, axis: FloatArray) -> NDArray[np.float16]:
+    """The evidence, (n, speeds), with that of the boxes added, and less of what moves as none of them."""
+    out = evidence.copy()
+    for begin in range(0, len(out), _CHUNK_FRAMES):
+        part = slice(begin, begin + _CHUNK_FRAMES)
+        kept = _WITHOUT_BOXES + (1.0 - _WITHOUT_BOXES) * boxes.possible(part, axis)
+        out[part] = np.minimum(evidence[part] * kept + boxes.share[part], _EMISSION_CAP)
+    return out
 
 
 def _before_the_train(shot: ShotShifts, background: Background, response: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -142,7 +162,11 @@ def _lasting(shot: ShotShifts, bins: NDArray[np.int64], usable: NDArray[np.bool_
 
 
 def _scores(
-    shot: ShotShifts, evidence: NDArray[np.float16], background: Background, speeds: FloatArray
+    shot: ShotShifts,
+    evidence: NDArray[np.float16],
+    background: Background,
+    speeds: FloatArray,
+    boxes: BoxSpeeds | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Gain of each speed over "no train", frame after frame in chunks of (frames, speeds)."""
     neutral = np.abs(speeds) < NEUTRAL_PX
@@ -155,6 +179,11 @@ def _scores(
         # What moves like a background layer cannot be seen: no evidence for a train, and none against it.
         shift_px = background.near[part, None] + speeds * shot.age[part, None]
         hidden = (shift_px > low_px[part, None]) & (shift_px < high_px[part, None])
+        if boxes is not None:
+            agreed = boxes.agree(np.broadcast_to(speeds, (len(shot), len(speeds))))[part]
+            hidden &= ~agreed | background.at_an_end(shift_px, SAME_AS_BACKGROUND_PX, part)
+        for layer_px in background.before:
+            hidden |= np.abs(shift_px - layer_px[part, None]) < SAME_AS_BACKGROUND_PX
         yield np.where(hidden, np.maximum(score, np.float32(-_HIDDEN_COST)), score)
 
 
@@ -165,12 +194,20 @@ def _ghosts(shot: ShotShifts) -> NDArray[np.bool_]:
     return np.asarray((np.abs(shot.shift) < SAME_AS_BACKGROUND_PX) & ~real, dtype=bool)
 
 
-def train_path(shot: ShotShifts, background: Background) -> TrainPath:
-    """The best path through (time, speed), and which bands follow it."""
+def train_path(shot: ShotShifts, background: Background, boxes: BoxSpeeds | None = None) -> TrainPath:
+    """The best path through (time, speed), and which bands follow it.
+
+    Args:
+        shot: The shot's peaks.
+        background: How it moves.
+        boxes: What the detector's boxes say of the speed, where pixels alone do not say which layer is the train.
+    """
     axis = speed_axis(shot.width_px)
     speeds = speed_at(axis)
-    evidence = _emissions(shot, background, axis)
-    states = _viterbi(_scores(shot, evidence, background, speeds), shape=evidence.shape)
+    evidence = _emissions(shot, background, axis, boxes)
+    if boxes is not None:
+        evidence = _as_boxes_go(evidence, boxes, axis)
+    states = _viterbi(_scores(shot, evidence, background, speeds, boxes), shape=evidence.shape)
     _cut_unseen_standing(shot, states)
     _extend_ends(shot, states, evidence)
     _reach_shots_ends(states, still=len(axis) // 2)
@@ -186,18 +223,28 @@ def train_path(shot: ShotShifts, background: Background) -> TrainPath:
 
 
 def _cut_unseen_standing(shot: ShotShifts, states: NDArray[np.int64]) -> None:
-    """Take away from each run's ends where it stands before it is at speed at once, in place: nothing says that it was there."""
+    """Take away from each run's ends where it stands, or creeps, before it is at speed at once, in place.
+
+    What is as slow as that hides in the background, so nothing says that it was there; and a train takes seconds to gather speed.
+    """
     half = len(speed_axis(shot.width_px)) // 2
-    neutral = int(float(stretched(NEUTRAL_PX)) / BIN)
-    start_frames = max(1, round(_BRAKE_S / shot.interval_s))
+    about = max(1, round(_BRAKE_S / shot.interval_s))
+    smooth = 2 * round(0.2 / shot.interval_s) + 1
     for start, stop in runs(states != NO_TRAIN):
-        for run in (states[start:stop], states[start:stop][::-1]):
-            moving = np.flatnonzero(np.abs(run - half) > neutral)
-            if len(moving) == 0 or moving[0] == 0 or moving[0] + 2 * start_frames >= len(run):
+        for order in (slice(None), slice(None, None, -1)):
+            run, age = states[start:stop][order], shot.age[start:stop][order]
+            speed = median_filter(speed_at((run - half) * BIN), size=smooth, mode="nearest")
+            near = speed[: round(_NEAR_END_S / shot.interval_s)]
+            fast = float(near[np.abs(near).argmax()])
+            share = near / fast if abs(fast) > NEUTRAL_PX else np.ones(len(near))
+            at_speed = int((share > _AT_SPEED).argmax())
+            slow = np.flatnonzero(share[:at_speed] < _CREEPS)
+            if len(slow) == 0 or at_speed - slow[-1] > about or len(run) < at_speed + 2 * about:
                 continue
-            speed = np.sinh((run[moving[0] : moving[0] + 2 * start_frames] - half) * BIN)
-            if abs(speed[start_frames - 1] - speed[-1]) < 0.1 * abs(speed[-1]):
-                run[: moving[0]] = NO_TRAIN
+            creeping = slice(0, slow[-1] + 1)
+            hidden = np.abs(speed[creeping]) * age[creeping] < 1.5 * SAME_AS_BACKGROUND_PX
+            if hidden.mean() > _HIDDEN_SHARE:
+                run[creeping] = NO_TRAIN
 
 
 def _extend_ends(shot: ShotShifts, states: NDArray[np.int64], evidence: NDArray[np.float16]) -> None:

@@ -10,23 +10,23 @@ from vision.types import FloatArray
 BIN = 0.025
 """Step of the axis: 2.5 % of the speed."""
 
-_KNEE_PX = 0.8
+KNEE_PX = 0.8
 """Pixels a frame; below it the axis is linear."""
 
 
 def stretched(speed_px: FloatArray | float) -> FloatArray:
     """Places on the axis, ``z = asinh(speed / knee)``; same shape."""
-    return np.asarray(np.arcsinh(np.asarray(speed_px) / _KNEE_PX))
+    return np.asarray(np.arcsinh(np.asarray(speed_px) / KNEE_PX))
 
 
 def speed_at(place: NDArray[np.floating] | float) -> FloatArray:
     """Speeds at places on the axis; same shape."""
-    return np.asarray(_KNEE_PX * np.sinh(place))
+    return np.asarray(KNEE_PX * np.sinh(place))
 
 
 def precision(speed_px: FloatArray, error_px: FloatArray) -> FloatArray:
     """How far an error of the speed reaches on the axis there, at least a step; same shape."""
-    return np.asarray(np.maximum(error_px / np.hypot(speed_px, _KNEE_PX), BIN))
+    return np.asarray(np.maximum(error_px / np.hypot(speed_px, KNEE_PX), BIN))
 
 
 def speed_axis(width_px: int) -> FloatArray:

@@ -95,20 +95,10 @@ def build_strip(passage: Passage, looks: Sequence[LookPicture], *, frame_width_p
 def _ends(passage: Passage, first: float, last: float, scale: float) -> tuple[float, float]:
     """Where the strip begins and ends, strip pixels: what the looks show, less the empty track beyond an end that was seen.
 
-    A train that moves left comes in at the right edge with its head, at ``s = right edge - D(start)``, and leaves at the left
-    edge with its tail; a train that moves right the other way round. Some of the track stays, as ends are noticed late.
+    Some of the track stays, as ends are noticed late.
     """
-    left_px, right_px = passage.view_x_px
-    margin_px = _TRACK_SHARE * (right_px - left_px)
-    came_px, went_px = float(passage.displacement_at(passage.start_s)), float(passage.displacement_at(passage.end_s))
-    if passage.direction == "left":
-        low_px = right_px - came_px if passage.head_seen else -np.inf
-        high_px = left_px - went_px if passage.tail_seen else np.inf
-    elif passage.direction == "right":
-        low_px = right_px - went_px if passage.tail_seen else -np.inf
-        high_px = left_px - came_px if passage.head_seen else np.inf
-    else:
-        low_px, high_px = -np.inf, np.inf
+    low_px, high_px = passage.bounds_px()
+    margin_px = _TRACK_SHARE * (passage.view_x_px[1] - passage.view_x_px[0])
     return max(first, (low_px - margin_px) * scale), min(last, (high_px + margin_px) * scale)
 
 

@@ -26,8 +26,10 @@ def head_px(train: Train) -> float:
     if guesses:
         return float(np.median(guesses))
     left_px, right_px = passage.view_x_px
-    enters_left = (sign < 0) == passage.head_seen  # a head that is seen comes in on the side away from its heading
-    return (left_px if enters_left else right_px) - float(passage.displacement_at(passage.start_s))
+    at_left = (sign < 0) == passage.head_seen  # a head that is seen comes in, or goes out, on the side away from its heading
+    return (left_px if at_left else right_px) - float(
+        passage.displacement_at(passage.start_s if passage.head_first else passage.end_s)
+    )
 
 
 def s_of(train: Train, vehicle: Vehicle) -> float:

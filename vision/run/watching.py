@@ -16,6 +16,7 @@ from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import counted_after_all, find_passages
 from vision.motion.rows import MovingRows
+from vision.run.carried import carriers
 from vision.run.looking import LookScheduler, Where
 from vision.run.unpassed import unpassed
 from vision.types import Dropped, Look, Passage, Shot
@@ -58,8 +59,8 @@ class Watched:
         """
         moving, dropped = passing or self.passing(config)
         others = unpassed(self.series, self.shots, moving, looks, config)
-        dropped = counted_after_all(dropped, others)
-        found = [*moving, *others]
+        found, dropped = [*moving, *others], list(counted_after_all(dropped, others))
+        found, dropped = carriers((found, dropped), self.series, self.shots, looks, config, self.joins)
         found = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in found]
         return tuple(sorted(found, key=lambda passage: passage.start_s)), (*self._repeats(), *dropped)
 
