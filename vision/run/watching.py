@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import Config, MotionConfig
+from vision.count.alongside import part_trains
 from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import find_passages, standing_passage
@@ -57,7 +58,7 @@ class Watched:
         moving, dropped = passing or self.passing(config)
         found = [*moving, *self._standing(moving, looks)]
         found = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in found]
-        return tuple(sorted(found, key=lambda passage: passage.start_s)), (*self._repeats(), *dropped)
+        return tuple(part_trains(found, looks)), (*self._repeats(), *dropped)
 
     def _view_x_px(self, passage: Passage) -> tuple[float, float]:
         """First and last column of the full frame that the picture fills: what lies behind a side bar is never in view."""
