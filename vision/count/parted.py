@@ -181,7 +181,7 @@ def two_trains(tracks: Sequence[Track], table: LookTable, scale: Scale) -> Parti
         table: Their looks.
         scale: What is usual.
     """
-    tracks = [track for track in tracks if not _stands(track, table, scale)]
+    tracks = [track for track in tracks if _runs_along(track, table, scale)]
     pairs = pairs_of(tracks, scale)
     sides, component = two_groups(len(tracks), pairs)
     evidence = _evidence(pairs, sides, component)
@@ -199,12 +199,13 @@ def two_trains(tracks: Sequence[Track], table: LookTable, scale: Scale) -> Parti
     return Parting((first, second) if first.span_s[0] <= second.span_s[0] else (second, first))
 
 
-def _stands(track: Track, table: LookTable, scale: Scale) -> bool:
-    """Whether a track does not move against the background: a parked car is no train."""
-    t = track.look
-    relative_px = track.place_px + table.displacement_px[t] - table.background_px[t]
-    rate, _ = rate_of(track.pts_s, relative_px, least_px=BOX_SHARE * scale.width_px)
-    return abs(rate) < STANDS_SHARE * scale.speed_px_s
+def _runs_along(track: Track, table: LookTable, scale: Scale) -> bool:
+    """Whether a track moves against the background, the way the reference does: what stands is a parked car, what comes the other
+    way is on a passage of its own."""
+    relative_px = table.displacement_px - table.background_px
+    way = np.sign(relative_px[-1] - relative_px[0])
+    rate, _ = rate_of(track.pts_s, track.place_px + relative_px[track.look], least_px=BOX_SHARE * scale.width_px)
+    return bool(way * rate > STANDS_SHARE * scale.speed_px_s)
 
 
 def _evidence(pairs: Pairs, sides: NDArray[np.int64], component: NDArray[np.int64]) -> dict[int, float]:
