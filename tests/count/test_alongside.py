@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.count.scenes import VIEW_PX, WIDTH_PX, Columns, Running, looks_at, passage_along, running
-from vision.count.alongside import part_trains
+from vision.count.alongside import part_trains, stretched_shots
 from vision.motion.passages import STANDING, TRAINS_ABREAST
 from vision.types import FloatArray, Passage
 
@@ -139,6 +139,17 @@ def test_one_train_is_never_two(
     parted = part_trains([passage], looks_at([train], rng, columns=columns, parked_px=parked))
     assert len(parted) == 1
     assert parted[0] is passage
+
+
+@pytest.mark.parametrize(("ratio", "columns", "stretched"), [(0.75, None, False), (1.0, _oblique(-0.9), True)])
+def test_two_passages_of_a_train_in_perspective_are_disproved(ratio: float, columns: Columns | None, stretched: bool) -> None:
+    rng = np.random.default_rng(11)
+    trains = two(ratio, 1, rng)[: 1 if stretched else 2]
+    speeds = (1.0, ratio if ratio != 1 else 0.6)
+    passages = [passage_along(SECONDS, k * trains[0].moved_px, flags=(TRAINS_ABREAST,)) for k in speeds]
+    looks = looks_at(trains, rng, columns=columns)
+    assert stretched_shots(passages, looks) == (frozenset({0}) if stretched else frozenset())
+    assert stretched_shots(passages[:1], looks) == frozenset()
 
 
 def test_a_lone_lorry_beside_the_train_is_a_doubt_and_no_train() -> None:

@@ -58,8 +58,9 @@ def on_other_trains(passages: Sequence[Passage], looks: Sequence[Look]) -> list[
             mine, theirs = rates[own], rates[other]
             lost = theirs > mine if own < other else theirs >= mine
             rest = boxes.unrest(passages[own], passages[other], [*tracks[own], *tracks[other]])
-            lost = np.where(np.abs(rest) > DECISIVE, rest > 0, lost)
             lost &= np.isfinite(mine) & np.isfinite(theirs)
+            # A track goes on where the other train's passage ended too early.
+            lost = np.where(np.abs(rest) > DECISIVE, rest > 0, lost)
             for k in np.flatnonzero(lost):
                 out[own][boxes.look[k]][boxes.item[k]] = True
     return out
@@ -130,11 +131,10 @@ class _Boxes:
     def unrest(self, own: Passage, other: Passage, tracks: Sequence[tuple[Ints, Track]]) -> FloatArray:
         """(n,) how much less a box's track stands still in a train's coordinate than in another's; 0 where nothing tells."""
         out = np.zeros(len(self.look))
-        for number, track in tracks:
-            both = [self._restless(passage, track) for passage in (own, other)]
-            apart = both[0] - both[1]
+        for number, track in sorted(tracks, key=lambda each: (len(each[0]), -each[1].ragged_px)):  # of two, the longer one counts
+            apart = self._restless(own, track) - self._restless(other, track)
             if np.isfinite(apart):
-                out[number] = np.where(np.abs(apart) > np.abs(out[number]), apart, out[number])
+                out[number] = apart
         return out
 
     def _restless(self, passage: Passage, track: Track) -> float:

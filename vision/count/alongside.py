@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from vision.count.abreast import on_other_trains
 from vision.count.cluster import typical_width_px
 from vision.count.coordinate import LookTable, place_detections, tabulate_looks
 from vision.count.drift import LEAST_SHARE, drift_over_a_view
@@ -33,8 +34,24 @@ def part_trains(passages: Sequence[Passage], looks: Sequence[Look]) -> list[Pass
     """
     out = [passage for passage in passages if not _may_be_two(passage)]
     for run in _runs([passage for passage in passages if _may_be_two(passage)]):
-        out += _parted(run, looks)
+        out += _parted(run, _without_the_other_way(run, passages, looks))
     return sorted(out, key=lambda passage: passage.start_s)
+
+
+def stretched_shots(passages: Sequence[Passage], looks: Sequence[Look]) -> frozenset[int]:
+    """The shots whose two trains at once are one in perspective: its near and far parts move at two speeds on the picture.
+
+    Args:
+        passages: Of one video, as the pixels gave them.
+        looks: All looks, in order of time.
+    """
+    runs = [run for run in _runs([p for p in passages if TRAINS_ABREAST in p.flags]) if len(run) > 1]
+    out = set()
+    for run in runs:
+        own = _without_the_other_way(run, passages, looks)
+        if two_trains(*_boxes(_reference(run), own)).stretched:
+            out.add(run[0].shot_index)
+    return frozenset(out)
 
 
 def _may_be_two(passage: Passage) -> bool:
@@ -57,10 +74,22 @@ def _runs(passages: Sequence[Passage]) -> list[list[Passage]]:
     return out
 
 
+def _without_the_other_way(run: Sequence[Passage], passages: Sequence[Passage], looks: Sequence[Look]) -> Sequence[Look]:
+    """The looks without the boxes of trains that come the other way: in steps of a pitch they would seem to stand in this one."""
+    shot, way = run[0].shot_index, run[0].direction
+    others = [p for p in passages if p.shot_index == shot and p.direction != way and _may_be_two(p)]
+    if not others:
+        return looks
+    lost, *_ = on_other_trains([_reference(run), *others], looks)
+    return [
+        replace(look, detections=look.detections[~gone]) if gone.any() else look for look, gone in zip(looks, lost, strict=True)
+    ]
+
+
 def _parted(run: Sequence[Passage], looks: Sequence[Look]) -> Sequence[Passage]:
     """The passages of two trains in place of a run of them; the run itself where it is one train after the other or right."""
     reference = _reference(run)
-    table, tracks, scale = _boxes(reference, looks)
+    tracks, table, scale = _boxes(reference, looks)
     gap = _unbridged(run, tracks)
     if gap is not None:
         return [*_parted(run[:gap], looks), *_parted(run[gap:], looks)]
@@ -77,17 +106,17 @@ def _doubted(passage: Passage) -> Passage:
     return replace(passage, flags=tuple(dict.fromkeys((*passage.flags, AMBIGUOUS_REGISTRATION, TRAINS_ABREAST))))
 
 
-def _boxes(reference: Passage, looks: Sequence[Look]) -> tuple[LookTable, list[Track], Scale]:
-    """Looks of a reference, tracks in it, and what is usual."""
+def _boxes(reference: Passage, looks: Sequence[Look]) -> tuple[list[Track], LookTable, Scale]:
+    """Tracks along a reference, its looks, and what is usual."""
     right_px = max([float(look.detections.xyxy_px[:, 2].max()) for look in looks if len(look.detections)], default=0.0)
     picture_px = round(max(reference.view_x_px[1], right_px))
     table, _, _ = tabulate_looks(reference, looks, picture_px)
     sightings = place_detections(table, looks, picture_px)
     scale = Scale(reference.speed_px_s, typical_width_px(sightings), table.view_px[1] - table.view_px[0])
     if np.count_nonzero(sightings.whole) < LEAST_BOXES:
-        return table, [], scale
+        return [], table, scale
     height_px = float(np.median(sightings.y1_px - sightings.y0_px))
-    return table, linked(sightings, table, width_px=scale.width_px, height_px=height_px), scale
+    return linked(sightings, table, width_px=scale.width_px, height_px=height_px), table, scale
 
 
 def _reference(run: Sequence[Passage]) -> Passage:

@@ -166,10 +166,12 @@ class Parting:
 
     Attributes:
         trains: The two, or None where it is one, or cannot be said.
+        stretched: Distances change with the column: one train, seen in perspective.
         doubt: There is more than one train's motion, but not two trains that could be told apart.
     """
 
     trains: tuple[Rigid, Rigid] | None = None
+    stretched: bool = False
     doubt: bool = False
 
 
@@ -190,7 +192,7 @@ def two_trains(tracks: Sequence[Track], table: LookTable, scale: Scale) -> Parti
         return Parting()
     verdict = _verdict(pairs, sides, component == main)
     if verdict != "two":
-        return Parting(doubt=verdict == "doubt")
+        return Parting(stretched=verdict == "stretched", doubt=verdict == "doubt")
     groups = _all_sided(tracks, table, sides, component, main, scale)
     if min(len(group) for group in groups) < LEAST_TRACKS:
         return Parting(doubt=True)

@@ -24,6 +24,12 @@ SAME_ROWS_SHARE, SHAKEN_ROWS_SHARE = 0.2, 0.45
 boxes do alike is taken off."""
 
 LEAST_BOXES = 4
+RAGGED_GAIN = 1.22
+"""A point's distance from the middle of its neighbours deviates by so much more than each of the three."""
+
+RAGGED_SHARE = 0.07
+"""... and its boxes deviate by less than this share of the usual width: look-alikes that run through make a track by chance."""
+
 RECENT = 8
 LOST_S = 6.0
 STEADY_BOXES = 4
@@ -53,6 +59,14 @@ class Track:
     def __len__(self) -> int:
         return len(self.look)
 
+    @property
+    def ragged_px(self) -> float:
+        """Robust deviation of its places from the lines between their neighbours: what a box errs by, however the track bends."""
+        t_s, place_px = self.pts_s, self.place_px
+        share = (t_s[1:-1] - t_s[:-2]) / np.maximum(t_s[2:] - t_s[:-2], 1e-9)
+        off_px = place_px[1:-1] - (place_px[:-2] * (1 - share) + place_px[2:] * share)
+        return 1.4826 * float(np.median(np.abs(off_px))) / RAGGED_GAIN
+
 
 class _Open:
     """A track that may go on. Plain numbers: it is asked at every look."""
@@ -81,7 +95,7 @@ class _Open:
 
 
 def linked(sightings: Sightings, table: LookTable, *, width_px: float, height_px: float) -> list[Track]:
-    """Tracks of at least ``LEAST_BOXES`` whole boxes.
+    """Tracks of at least ``LEAST_BOXES`` whole boxes that lie on a smooth line.
 
     Args:
         sightings: Boxes along a reference coordinate.
@@ -113,7 +127,8 @@ def linked(sightings: Sightings, table: LookTable, *, width_px: float, height_px
                 live[taken[k]].add(*box)
             else:
                 live.append(_Open(*box))
-    return [_closed(track.rows, sightings, table) for track in (*done, *live) if len(track.rows) >= LEAST_BOXES]
+    tracks = [_closed(track.rows, sightings, table) for track in (*done, *live) if len(track.rows) >= LEAST_BOXES]
+    return [track for track in tracks if track.ragged_px < RAGGED_SHARE * width_px]
 
 
 def _apart(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vision.config import MotionConfig
 from vision.geometry import runs
-from vision.motion.abreast import side_by_side, without
+from vision.motion.abreast import at_its_speed, side_by_side, without
 from vision.motion.jumps import Join, measure_jump
 from vision.motion.layers import Layers, separate_layers
 from vision.motion.meter import MotionSeries
@@ -34,11 +34,15 @@ _LOW_TRUST = 0.15
 _BAND_SHARE = 0.3
 _SMALLEST_JUMP_PX = 4.0
 _ROWS_FRAMES = 50
-_NEAR_RIDGE_FRAMES = 50
 
 
 def find_passages(
-    series: MotionSeries, shots: Sequence[Shot], config: MotionConfig, joins: Sequence[Join] = ()
+    series: MotionSeries,
+    shots: Sequence[Shot],
+    config: MotionConfig,
+    joins: Sequence[Join] = (),
+    *,
+    one_train: Container[int] = (),
 ) -> tuple[list[Passage], list[Dropped]]:
     """All trains that pass, shot by shot, in order of time; and what looked like one but was left out.
 
@@ -47,6 +51,7 @@ def find_passages(
         shots: Its shots.
         config: Smallest duration and advance of a passage.
         joins: Where the picture changed all of a sudden, of the whole video.
+        one_train: Numbers of the shots that are known to show no two trains at once.
     """
     passages: list[Passage] = []
     dropped: list[Dropped] = []
@@ -55,7 +60,8 @@ def find_passages(
         if last - first < 2:
             dropped.append(Dropped("shot", "too_short", at_s=shot.start_s))
             continue
-        found = [_passages_of(layers, series, shot, config, joins, dropped) for layers in _trains_of(series, shot)]
+        trains = [shot_layers(series, shot)] if shot.index in one_train else _trains_of(series, shot)
+        found = [_passages_of(layers, series, shot, config, joins, dropped) for layers in trains]
         passages += sorted((passage for train in found for passage in _abreast(train, found)), key=lambda p: p.start_s)
     return passages, dropped
 
@@ -69,7 +75,7 @@ def _trains_of(series: MotionSeries, shot: Shot) -> list[Layers]:
     out = []
     for own, other in (pair, pair[::-1]):
         alone = shot_layers(without(series, layers, own, other), shot)
-        out.append(replace(alone, present=alone.present & own.about(_NEAR_RIDGE_FRAMES)))
+        out.append(at_its_speed(series, alone, own))
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import Config, MotionConfig
-from vision.count.alongside import part_trains
+from vision.count.alongside import part_trains, stretched_shots
 from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import find_passages, standing_passage
@@ -56,6 +56,8 @@ class Watched:
             passing: What ``passing`` gave, for those who ask with several sets of looks.
         """
         moving, dropped = passing or self.passing(config)
+        if stretched := stretched_shots(moving, looks):
+            moving, dropped = find_passages(self.series, self.shots, config, self.joins, one_train=stretched)
         found = [*moving, *self._standing(moving, looks)]
         found = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in found]
         return tuple(part_trains(found, looks)), (*self._repeats(), *dropped)
