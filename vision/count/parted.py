@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import spsolve
+from scipy.linalg import solveh_banded
 
 from vision.count.coordinate import LookTable
 from vision.count.tracks import Track, rate_of
@@ -289,6 +289,9 @@ REFERENCE_SHARE, APART_SHARE = 0.1, 0.02
 to the other; and the trains' speeds against each other by the second."""
 
 
+_BANDWIDTH = 6
+
+
 def rigid_offsets(groups: Sequence[Sequence[Track]], table: LookTable, scale: Scale) -> list[FloatArray]:
     """For each of two trains, (looks,) what to add to the reference's displacement so that its tracks stand still in it.
 
@@ -297,29 +300,36 @@ def rigid_offsets(groups: Sequence[Sequence[Track]], table: LookTable, scale: Sc
     """
     m = len(table)
     tracks = [track for group in groups for track in group]
-    of = np.repeat([k * m for k, group in enumerate(groups) for _ in group], [len(track) for track in tracks])
-    at = np.concatenate([track.look for track in tracks]) + of
-    who = np.repeat(np.arange(len(tracks)), [len(track) for track in tracks])
+    sizes = [len(track) for track in tracks]
+    # The two curves are interleaved, which makes the equations narrow: c_k(t) is number 2 t + k.
+    at = 2 * np.concatenate([track.look for track in tracks])
+    at += np.repeat([k for k, group in enumerate(groups) for _ in group], sizes)
+    who = np.repeat(np.arange(len(tracks)), sizes)
     place = np.concatenate([track.place_px for track in tracks])
     error_px = 1.5 * BOX_SHARE * scale.width_px
     dt = np.maximum(np.diff(table.pts_s), 1e-3)
     loose, stiff = (_bends(dt, share * max(scale.speed_px_s, 1e-3)) for share in (REFERENCE_SHARE, APART_SHARE))
-    smooth = sparse.block_diag([loose] * len(groups)) + sparse.kron(np.eye(2) - np.eye(2)[::-1], stiff)
+    smooth = sparse.kron(loose, np.eye(2)) + sparse.kron(stiff, np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    bands = np.zeros((_BANDWIDTH, 2 * m))
+    for k in range(min(_BANDWIDTH, 2 * m)):
+        bands[k, : 2 * m - k] = smooth.diagonal(-k)
+    bands[0] += 1e-9
     robust = np.ones(len(at))
-    offset = np.zeros(2 * m)
+    offset, base = np.zeros(2 * m), np.zeros(len(tracks))
     for _ in range(4):
         weight = robust / error_px**2
-        total = np.bincount(who, weights=weight)
-        # The places p_i are eliminated: each is the mean of its track's ``place - c``.
-        member = sparse.csr_matrix((weight, (who, at)), shape=(len(tracks), 2 * m))
-        normal = smooth + sparse.diags(np.bincount(at, weights=weight, minlength=2 * m) + 1e-9)
-        normal = normal - member.T @ sparse.diags(1 / total) @ member
-        mean = np.bincount(who, weights=weight * place) / total
-        right = np.bincount(at, weights=weight * (place - mean[who]), minlength=2 * m)
-        offset = np.asarray(spsolve(normal.tocsc(), right), dtype=np.float64)
-        base = np.bincount(who, weights=weight * (place - offset[at])) / total
+        own = bands.copy()
+        own[0] += np.bincount(at, weights=weight, minlength=2 * m)
+        shared = np.zeros((2 * m, len(tracks)))
+        np.add.at(shared, (at, who), weight)
+        right = np.bincount(at, weights=weight * place, minlength=2 * m)
+        solved = solveh_banded(own, np.column_stack([right, shared]), lower=True)
+        # The places p_i are few: what is left for them is small. All of a train may be shifted, so the shortest answer is taken.
+        left = np.diag(shared.sum(axis=0)) - shared.T @ solved[:, 1:]
+        base = np.linalg.lstsq(left, np.bincount(who, weights=weight * place) - shared.T @ solved[:, 0], rcond=1e-9)[0]
+        offset = solved[:, 0] - solved[:, 1:] @ base
         robust = 1 / (1 + ((place - base[who] - offset[at]) / (2 * error_px)) ** 2)
-    return [offset[:m], offset[m:]]
+    return [offset[0::2], offset[1::2]]
 
 
 def _bends(dt: FloatArray, change_px_s: float) -> sparse.csc_matrix:
