@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,7 +196,7 @@ def two_trains(tracks: Sequence[Track], table: LookTable, scale: Scale) -> Parti
     groups = _all_sided(tracks, table, sides, component, main, scale)
     if min(len(group) for group in groups) < LEAST_TRACKS:
         return Parting(doubt=True)
-    offsets = rigid_offsets(groups, table, scale)
+    offsets = rigid_offsets(groups, table, scale).of
     first, second = (Rigid(tuple(group), offset) for group, offset in zip(groups, offsets, strict=True))
     return Parting((first, second) if first.span_s[0] <= second.span_s[0] else (second, first))
 
@@ -259,29 +259,23 @@ def _all_sided(
         known = np.concatenate([track.pts_s for group in groups for track in group])
         gap = [min(float(np.abs(known - track.pts_s[:, None]).min()) for part in parts for track in part) for parts in left]
         parts = left.pop(int(np.argmin(gap)))
-        offsets = rigid_offsets(groups, table, scale)
-        cost = np.array(
-            [[_misfit(part, group, offset, scale) for group, offset in zip(groups, offsets, strict=True)] for part in parts]
-        )
-        crossed = cost[0, 1] + cost[1, 0] < cost[0, 0] + cost[1, 1]
-        for part, group in zip(parts, groups[::-1] if crossed else groups, strict=True):
+        cost = []
+        for chosen in (parts, parts[::-1]):
+            moved = rigid_offsets([[*group, *part] for group, part in zip(groups, chosen, strict=True)], table, scale)
+            rows = sum(_off_rows(part, group, scale) for part, group in zip(chosen, groups, strict=True))
+            cost.append(moved.cost + rows)
+        for part, group in zip(parts, groups if cost[0] <= cost[1] else groups[::-1], strict=True):
             group.extend(part)
     return groups[0], groups[1]
 
 
-def _misfit(part: Sequence[Track], group: Sequence[Track], offset_px: FloatArray, scale: Scale) -> float:
-    """How badly some tracks go with a train, by their speed and by where their lower edges lie."""
-    if not part:
-        return 0.0
+def _off_rows(part: Sequence[Track], group: Sequence[Track], scale: Scale) -> float:
+    """How badly the lower edges of some tracks lie in the rows of a train."""
     foot = np.concatenate([track.foot_px for track in group])
     usual = float(np.median(foot))
     spread = max(1.4826 * float(np.median(np.abs(foot - usual))), BOX_SHARE * scale.width_px)
-    cost = 0.0
-    for track in part:
-        rate, error = rate_of(track.pts_s, track.place_px - offset_px[track.look], least_px=BOX_SHARE * scale.width_px)
-        cost += min(0.5 * (rate / float(np.hypot(error, 0.04 * scale.speed_px_s))) ** 2, MOST_AGAINST)
-        cost += min(0.5 * ((float(np.median(track.foot_px)) - usual) / (2 * spread)) ** 2, MOST_AGAINST)
-    return cost
+    off = np.array([(float(np.median(track.foot_px)) - usual) / (2 * spread) for track in part])
+    return float(np.minimum(0.5 * off**2, MOST_AGAINST).sum())
 
 
 REFERENCE_SHARE, APART_SHARE = 0.1, 0.02
@@ -292,7 +286,14 @@ to the other; and the trains' speeds against each other by the second."""
 _BANDWIDTH = 6
 
 
-def rigid_offsets(groups: Sequence[Sequence[Track]], table: LookTable, scale: Scale) -> list[FloatArray]:
+class Offsets(NamedTuple):
+    """For each of two trains (looks,) pixels, and how badly boxes and smoothness are met (a logarithm of a likelihood)."""
+
+    of: tuple[FloatArray, FloatArray]
+    cost: float
+
+
+def rigid_offsets(groups: Sequence[Sequence[Track]], table: LookTable, scale: Scale) -> Offsets:
     """For each of two trains, (looks,) what to add to the reference's displacement so that its tracks stand still in it.
 
     They are the ``c_k`` with the least sum of squares of ``place_i(t) - p_i - c_k(t)``, of the changes of the slope
@@ -329,7 +330,8 @@ def rigid_offsets(groups: Sequence[Sequence[Track]], table: LookTable, scale: Sc
         base = np.linalg.lstsq(left, np.bincount(who, weights=weight * place) - shared.T @ solved[:, 0], rcond=1e-9)[0]
         offset = solved[:, 0] - solved[:, 1:] @ base
         robust = 1 / (1 + ((place - base[who] - offset[at]) / (2 * error_px)) ** 2)
-    return [offset[0::2], offset[1::2]]
+    cost = float(-2 * np.log(robust).sum() + 0.5 * offset @ (smooth @ offset))
+    return Offsets((offset[0::2], offset[1::2]), cost)
 
 
 def _bends(dt: FloatArray, change_px_s: float) -> sparse.csc_matrix:
