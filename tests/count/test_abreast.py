@@ -3,6 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.count.scenes import looks_at as scripted
+from tests.count.scenes import passage_along, running
 from vision.count.abreast import on_other_trains
 from vision.types import Detections, Look, Passage
 
@@ -80,3 +82,25 @@ def test_no_boxes_no_looks() -> None:
     assert on_other_trains(passages, []) == [[], []]
     empty = [Look(0, 10.0, Detections.empty())]
     assert [[len(mask) for mask in masks] for masks in on_other_trains(passages, empty)] == [[0], [0]]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_vehicle_that_is_in_view_for_moments_goes_where_its_whole_way_says(seed: int) -> None:
+    # The first passage ends soon after the other train's first vehicle came into view: a few looks, most of them at a part.
+    rng = np.random.default_rng(seed)
+    near = running(-62.0, 3, rng=rng, lasts_s=40.0, foot_px=220.0)
+    far = running(-50.0, 3, rng=rng, lasts_s=40.0, enters_s=12.0, foot_px=196.0)
+    passages = []
+    for train, (first_s, last_s) in ((near, (1.0, 14.4)), (far, (9.0, 39.0))):
+        inside = (train.pts_s >= first_s) & (train.pts_s <= last_s)
+        passages.append(passage_along(train.pts_s[inside], train.moved_px[inside]))
+    looks = scripted([near, far], rng)
+    masks = on_other_trains(passages, looks)
+    asked = 0
+    for look, *own in zip(looks, *masks, strict=True):
+        if 12.0 < look.pts_s < 14.4:
+            is_far = look.detections.xyxy_px[:, 3] < 208
+            asked += int(is_far.sum())
+            assert (own[0] == is_far).all()
+            assert (own[1] == ~is_far).all()
+    assert asked >= 3

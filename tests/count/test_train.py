@@ -239,11 +239,19 @@ def test_cars_are_counted_apart_and_foreign_classes_as_they_are():
     assert "foreign_classes" in foreign.flags
 
 
-def test_ambiguous_registration_widens_the_bounds():
-    passage, looks = passing([-300, -900])
-    train = count(replace(passage, flags=("ambiguous_registration",)), looks).train
-    assert (train.total.low, train.total.count, train.total.high) == (1, 2, 3)
-    assert "ambiguous_registration" in train.flags
+@pytest.mark.parametrize(
+    ("flags", "bounds"),
+    [
+        (("ambiguous_registration",), (2, 3, 4)),
+        (("trains_abreast",), (2, 3, 4)),
+        (("ambiguous_registration", "trains_abreast"), (1, 3, 5)),
+    ],
+)
+def test_doubts_widen_the_bounds(flags, bounds):
+    passage, looks = passing([-300, -900, -1500])
+    train = count(replace(passage, flags=flags), looks).train
+    assert (train.total.low, train.total.count, train.total.high) == bounds
+    assert set(flags) <= set(train.flags)
 
 
 def test_unseen_ends_are_flagged_but_do_not_inflate_the_count():

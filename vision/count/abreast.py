@@ -2,7 +2,8 @@
 
 A vehicle keeps its place in the coordinate of its own train. In another train's it runs through, so that other looks find nothing
 where it was. Each detection therefore asks, in each train's coordinate, in what share of the looks that had its place in view a
-box with the same ends and rows was found, and goes to the train that answers best.
+box with the same ends and rows was found, and goes to the train that answers best. Where one look follows the other closely its
+vehicle can be tracked as well, and all boxes of a track go together, to the train in whose coordinate the track stands still.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from vision.count.coordinate import Ints, place_detections, tabulate_looks
+from vision.count.tracks import LEAST_BOXES, Track, linked, rate_of, with_cut_boxes
 from vision.types import FloatArray, Look, Passage
 
 Bools = NDArray[np.bool_]
@@ -22,6 +25,14 @@ SAME_END_SHARE = 0.15
 SAME_ROWS_SHARE = 0.3
 """... and middles within this share of the usual height: trains on two tracks stand in different rows."""
 
+SPEED_SHARE = 0.03
+"""A track that drifts by this share of the train's speed may still be its own: registration errs."""
+
+DECISIVE = 2.0
+MOST_UNREST = 20.0
+"""Logarithms of likelihood ratios: from where on a track decides, and no track says more."""
+
+BOX_PX_SHARE = 0.02
 EDGE_PX = 2.0
 MOST_VOTERS = 3000
 CHUNK = 500
@@ -39,12 +50,17 @@ def on_other_trains(passages: Sequence[Passage], looks: Sequence[Look]) -> list[
     if not any(together):
         return out
     boxes = _Boxes.of(looks)
-    rates = {number: boxes.seen_again(passages[number]) for number, others in enumerate(together) if others}
-    for own, mine in rates.items():
+    asked = [number for number, others in enumerate(together) if others]
+    rates = {number: boxes.seen_again(passages[number]) for number in asked}
+    tracks = {number: boxes.tracks(passages[number], looks) for number in asked}
+    for own in asked:
         for other in together[own]:
-            theirs = rates[other]
+            mine, theirs = rates[own], rates[other]
             lost = theirs > mine if own < other else theirs >= mine
+            rest = boxes.unrest(passages[own], passages[other], [*tracks[own], *tracks[other]])
             lost &= np.isfinite(mine) & np.isfinite(theirs)
+            # A track goes on where the other train's passage ended too early.
+            lost = np.where(np.abs(rest) > DECISIVE, rest > 0, lost)
             for k in np.flatnonzero(lost):
                 out[own][boxes.look[k]][boxes.item[k]] = True
     return out
@@ -114,3 +130,33 @@ class _Boxes:
             in_view = ((at_px > first_px) & (at_px < last_px)).sum(axis=1)
             rate[k] = same.sum(axis=1) / np.maximum(in_view - 1, 5)
         return rate
+
+    def tracks(self, passage: Passage, looks: Sequence[Look]) -> list[tuple[Ints, Track]]:
+        """Tracks along a train's coordinate, each with the numbers of its boxes."""
+        picture_px = round(max(passage.view_x_px[1], float(self.xyxy_px[:, 2].max(initial=0.0))))
+        table, _, _ = tabulate_looks(passage, looks, picture_px)
+        sightings = place_detections(table, looks, picture_px)
+        begins = np.concatenate([[0], np.cumsum([len(look.detections) for look in looks])])
+        number = begins[table.source[sightings.look]] + sightings.item
+        size = {"width_px": self.width_px, "height_px": self.height_px}
+        found = [with_cut_boxes(track, sightings, table, **size) for track in linked(sightings, table, **size)]
+        return [(number[track.row], track) for track in found]
+
+    def unrest(self, own: Passage, other: Passage, tracks: Sequence[tuple[Ints, Track]]) -> FloatArray:
+        """(n,) how much less a box's track stands still in a train's coordinate than in another's; 0 where nothing tells."""
+        out = np.zeros(len(self.look))
+        for number, track in sorted(tracks, key=lambda each: (len(each[0]), -each[1].ragged_px)):  # of two, the longer one counts
+            apart = self._restless(own, track) - self._restless(other, track)
+            if np.isfinite(apart):
+                out[number] = apart
+        return out
+
+    def _restless(self, passage: Passage, track: Track) -> float:
+        """How unlikely it is that a track stands still in a train's coordinate; NaN where it is not in view long enough."""
+        inside = (track.pts_s >= passage.start_s) & (track.pts_s <= passage.end_s)
+        if np.count_nonzero(inside) < LEAST_BOXES:
+            return float("nan")
+        t_s = track.pts_s[inside]
+        place_px = track.column_px[inside] - passage.displacement_at(t_s)
+        rate, error = rate_of(t_s, place_px, least_px=BOX_PX_SHARE * self.width_px)
+        return float(min(0.5 * (rate / np.hypot(error, SPEED_SHARE * passage.speed_px_s)) ** 2, MOST_UNREST))

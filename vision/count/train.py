@@ -19,6 +19,7 @@ from vision.count.intervals import interval_around, poisson_binomial, with_unsee
 from vision.count.layers import beyond_ends_px, moves_with, outside_band, stands_off_the_ends
 from vision.count.registration import common_offsets
 from vision.count.trace import Trace, trace_count
+from vision.motion.passages import TRAINS_ABREAST
 from vision.taxonomy import Taxonomy
 from vision.types import Dropped, FloatArray, Interval, Look, Passage, Train, Vehicle
 
@@ -172,6 +173,7 @@ def count_train(
     sightings, measured, columns = _on_the_train(sightings, table, passage, around, fate, px_per_m)
     sightings, table, places, mended_px = _registered(sightings, measured)
     ambiguous = FLAG_AMBIGUOUS_REGISTRATION in passage.flags or mended_px > typical_width_px(sightings)
+    doubts = int(ambiguous) + int(TRAINS_ABREAST in passage.flags)
 
     sightings = fate.drop(sightings, table, loose := places.of < 0, DROP_CUT_BOX)
     places = Clusters(places.s0_px, places.s1_px, places.of[~loose], places.core[~loose])
@@ -195,7 +197,7 @@ def count_train(
     fate.drop(sightings, table, index_of[places.of] < 0, DROP_UNSUPPORTED)
 
     twice = _overlapping(counted, places)
-    counts, total = _counts(counted, existence, classes, names, config, ambiguous=ambiguous, twice=twice)
+    counts, total = _counts(counted, existence, classes, names, config, doubts=doubts, twice=twice)
     train = Train(
         passage=passage,
         vehicles=vehicles,
@@ -329,21 +331,22 @@ def _counts(
     names: ClassNames,
     config: CountConfig,
     *,
-    ambiguous: bool,
+    doubts: int,
     twice: NDArray[np.int64],
 ) -> tuple[dict[str, Interval], Interval]:
     """Intervals of each reported class and of all military vehicles.
 
     A place adds ``P(it exists) * P(its class is c)`` to class ``c``. At a given rate of false boxes the number is then
     Poisson-binomial; the rates are mixed by their probability, and the expected vehicles that no look saw, shared out like the
-    seen ones, are added. Each pair of places that overlap (``twice``) may be one vehicle: the lower bound goes down by one.
+    seen ones, are added. Each pair of places that overlap (``twice``) may be one vehicle: the lower bound goes down by one. Each
+    of the ``doubts`` of the whole passage widens the bounds.
     """
     military_of = dict(zip(names.names, names.military, strict=True))
 
     def interval(count: int, chance: list[float], unseen: float, doubles: int) -> Interval:
         pmf = with_unseen(_mixed(existence, chance), unseen)
-        # A slip of the registration by one pitch adds or hides a vehicle.
-        widen = max(1, round(0.05 * count)) if ambiguous and (count or unseen) else 0
+        # A slip of the registration by one pitch adds or hides a vehicle; so does another train that is in the way.
+        widen = doubts * max(1, round(0.05 * count)) if count or unseen else 0
         bounds = interval_around(pmf, count, config.interval, widen=widen)
         return replace(bounds, low=max(bounds.low - doubles, 0))
 

@@ -40,6 +40,8 @@ _SAME_ENDS = 0.15
 _DEEPEST_SHARE = 0.4
 _SLOWEST_VIEWS_S = 0.035
 _LEAST_TOGETHER = 0.35
+_OTHER_SPEED_SHARE = 0.3
+_NEAR_RIDGE_FRAMES = 50
 _TAKEN_PX = 1.2
 _TOLD_APART_PX = 1.2
 
@@ -54,10 +56,18 @@ class Ridge:
 
     speed_px: NDArray[np.float64]
 
-    def about(self, frames: int) -> NDArray[np.bool_]:
-        """(n,) whether it shows within so many frames."""
-        shown = np.isfinite(self.speed_px).astype(np.float64)
-        return np.asarray(np.convolve(shown, np.ones(2 * frames + 1), mode="same") > 0.5, dtype=bool)
+    def held(self, frames: int) -> NDArray[np.float64]:
+        """(n,) its speed, that of its nearest frame up to so many frames from where it shows; NaN elsewhere."""
+        shown = np.flatnonzero(np.isfinite(self.speed_px))
+        out = np.full(len(self.speed_px), np.nan)
+        if len(shown):
+            at = np.arange(len(out))
+            after = np.clip(np.searchsorted(shown, at), 0, len(shown) - 1)
+            before = np.maximum(after - 1, 0)
+            nearest = np.where(np.abs(shown[before] - at) <= np.abs(shown[after] - at), shown[before], shown[after])
+            near = np.abs(nearest - at) <= frames
+            out[near] = self.speed_px[nearest[near]]
+        return out
 
 
 def side_by_side(series: MotionSeries, layers: Layers) -> tuple[Ridge, Ridge] | None:
@@ -142,6 +152,32 @@ def without(series: MotionSeries, layers: Layers, own: Ridge, other: Ridge) -> M
     response = series.response.copy()
     response[layers.first : layers.first + len(shot)][taken] = 0.0
     return replace(series, response=response)
+
+
+def at_its_speed(series: MotionSeries, layers: Layers, own: Ridge) -> Layers:
+    """The layers of one of two trains, with the train at its ridge's speed wherever its path says something else.
+
+    With the other train's peaks out, little may be left of it for seconds, and a path without evidence stands (or follows what
+    the hand's shake leaves of the ground). The ridge knows the speed, and that there is a train.
+
+    Args:
+        series: Of the video.
+        layers: Of the shot, for this train alone.
+        own: Its speed.
+    """
+    ridge_px = own.held(_NEAR_RIDGE_FRAMES)
+    with np.errstate(invalid="ignore"):
+        agrees = layers.present & (np.abs(layers.speed_px - ridge_px) <= _OTHER_SPEED_SHARE * np.abs(ridge_px))
+    shown = np.isfinite(own.speed_px)
+    speed_px = np.where(agrees, layers.speed_px, np.where(shown, ridge_px, 0.0))
+    mended_px = (speed_px - layers.speed_px) * np.where(shown & ~agrees, _shifts(series, layers).step, 0.0)
+    return replace(
+        layers,
+        present=agrees | shown,
+        speed_px=speed_px,
+        train_px=layers.train_px + np.cumsum(mended_px),
+        trust=np.where(shown & ~agrees, 0.0, layers.trust).astype(np.float32),
+    )
 
 
 def _shifts(series: MotionSeries, layers: Layers) -> ShotShifts:

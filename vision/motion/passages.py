@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vision.config import MotionConfig
 from vision.geometry import runs
-from vision.motion.abreast import side_by_side, without
+from vision.motion.abreast import at_its_speed, side_by_side, without
 from vision.motion.background import ShotShifts
 from vision.motion.boxes import BoxLinks
 from vision.motion.fence import through_fence
@@ -41,7 +41,6 @@ _THROUGHOUT = 0.8
 _BAND_SHARE = 0.3
 _SMALLEST_JUMP_PX = 4.0
 _ROWS_FRAMES = 50
-_NEAR_RIDGE_FRAMES = 50
 
 
 def find_passages(
@@ -52,6 +51,7 @@ def find_passages(
     links: BoxLinks | None = None,
     *,
     grounded: bool = False,
+    one_train: Container[int] = (),
 ) -> tuple[list[Passage], list[Dropped]]:
     """All trains that pass, shot by shot, in order of time; and what looked like one but was left out.
 
@@ -62,6 +62,7 @@ def find_passages(
         joins: Where the picture changed all of a sudden, of the whole video.
         links: Boxes, to find one train that carries them; None to go by the pixels alone.
         grounded: With them, whether what fills the picture's lower part is the ground.
+        one_train: Numbers of the shots that are known to show no two trains at once.
     """
     passages: list[Passage] = []
     dropped: list[Dropped] = []
@@ -72,25 +73,29 @@ def find_passages(
             continue
         found = [
             _passages_of(layers, series, shot, config, joins, dropped)
-            for layers in _trains_of(series, shot, links, grounded=grounded)
+            for layers in _trains_of(series, shot, links, grounded=grounded, one_train=shot.index in one_train)
         ]
         passages += sorted((passage for train in found for passage in _abreast(train, found)), key=lambda p: p.start_s)
     return passages, dropped
 
 
-def _trains_of(series: MotionSeries, shot: Shot, links: BoxLinks | None = None, *, grounded: bool = False) -> list[Layers]:
+def _trains_of(
+    series: MotionSeries, shot: Shot, links: BoxLinks | None = None, *, grounded: bool = False, one_train: bool = False
+) -> list[Layers]:
     """The layers of a shot, once for each of the trains that run side by side in it."""
     series = _through_fence(series, shot)
     if links is not None:
         return [separate_layers(series, *shot_frames(series, shot), links, grounded=grounded)]
     layers = _layers(series, shot)
+    if one_train:
+        return [layers]
     pair = side_by_side(series, layers)
     if pair is None:
         return [layers]
     out = []
     for own, other in (pair, pair[::-1]):
         alone = _layers(without(series, layers, own, other), shot)
-        out.append(replace(alone, present=alone.present & own.about(_NEAR_RIDGE_FRAMES)))
+        out.append(at_its_speed(series, alone, own))
     return out
 
 

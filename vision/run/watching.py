@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import Config, MotionConfig
+from vision.count.alongside import part_trains, stretched_shots
 from vision.motion.jumps import Join, JoinKeeper
 from vision.motion.meter import MotionMeter, MotionSeries
 from vision.motion.passages import counted_after_all, find_passages
@@ -58,11 +59,13 @@ class Watched:
             passing: What ``passing`` gave, for those who ask with several sets of looks.
         """
         moving, dropped = passing or self.passing(config)
+        if stretched := stretched_shots(moving, looks):
+            moving, dropped = find_passages(self.series, self.shots, config, self.joins, one_train=stretched)
         others = unpassed(self.series, self.shots, moving, looks, config)
         found, dropped = [*moving, *others], list(counted_after_all(dropped, others))
         found, dropped = carriers((found, dropped), self.series, self.shots, looks, config, self.joins)
         found = [replace(passage, view_x_px=self._view_x_px(passage)) for passage in found]
-        return tuple(sorted(found, key=lambda passage: passage.start_s)), (*self._repeats(), *dropped)
+        return tuple(part_trains(found, looks)), (*self._repeats(), *dropped)
 
     def _view_x_px(self, passage: Passage) -> tuple[float, float]:
         """First and last column of the full frame that the picture fills: what lies behind a side bar is never in view."""
