@@ -100,6 +100,18 @@ def test_two_passages_of_one_train_each_are_left_alone() -> None:
     assert all(a is b for a, b in zip(parted, passages, strict=True))
 
 
+def test_two_passages_that_follow_one_train_at_once_are_one() -> None:
+    rng = np.random.default_rng(8)
+    train = running(50.0, 8, rng=rng, lasts_s=LASTS_S)
+    pieces = []
+    for first_s, last_s in ((2.0, 22.0), (18.0, 44.0)):
+        inside = (train.pts_s >= first_s) & (train.pts_s <= last_s)
+        pieces.append(passage_along(train.pts_s[inside], train.moved_px[inside]))
+    parted = part_trains(pieces, looks_at([train], rng))
+    assert [(p.start_s, p.end_s) for p in parted] == [(2.0, 44.0)]
+    assert strays_px(parted[0], train) < 1.0
+
+
 def _oblique(k: float) -> Columns:
     def columns(x_px: FloatArray) -> FloatArray:
         u = x_px / VIEW_PX - 0.5
