@@ -112,6 +112,21 @@ def test_two_passages_that_follow_one_train_at_once_are_one() -> None:
     assert strays_px(parted[0], train) < 1.0
 
 
+@pytest.mark.parametrize("one", [True, False])
+def test_a_vehicle_that_goes_on_says_whether_two_passages_are_one(one: bool) -> None:
+    # The second passage begins beside the first at a wrong speed. Or a train without vehicles ends while the other's are in view.
+    rng = np.random.default_rng(8)
+    train = running(50.0, 8, rng=rng, lasts_s=LASTS_S)
+    wrong_px = np.where(train.pts_s < 22.0, 0.8, 1.0) * np.gradient(train.moved_px, train.pts_s) / 25
+    coordinates = (train.moved_px, np.cumsum(wrong_px)) if one else (0.8 * train.moved_px, train.moved_px)
+    pieces = []
+    for (first_s, last_s), moved_px in zip(((2.0, 22.0), (14.0, 44.0)), coordinates, strict=True):
+        inside = (train.pts_s >= first_s) & (train.pts_s <= last_s)
+        pieces.append(passage_along(train.pts_s[inside], moved_px[inside]))
+    parted = part_trains(pieces, looks_at([train], rng))
+    assert len(parted) == (1 if one else 2)
+
+
 def _oblique(k: float) -> Columns:
     def columns(x_px: FloatArray) -> FloatArray:
         u = x_px / VIEW_PX - 0.5

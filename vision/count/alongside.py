@@ -125,28 +125,31 @@ def _parted(run: Sequence[Passage], looks: Sequence[Look]) -> Sequence[Passage]:
     if parting.trains is None:
         if parting.doubt:
             return [_doubted(p) for p in run]
-        return [reference] if _is_one(run, tracks, scale) else run
+        return [reference] if _is_one(run, tracks) else run
     trains = parting.trains
     if _told_apart(run, reference, trains, table, scale.width_px):
         return run
     return [_passage(run, reference, train, table, trains) for train in trains]
 
 
-def _is_one(run: Sequence[Passage], tracks: Sequence[Track], scale: Scale) -> bool:
-    """Whether two passages that overlap are one train: a vehicle goes on in the second where the first one ends."""
+def _is_one(run: Sequence[Passage], tracks: Sequence[Track]) -> bool:
+    """Whether two passages that overlap are one train: a vehicle goes on in the second's coordinate where the first one ends."""
     if len(run) != 2:
         return False
     first, second = sorted(run, key=lambda p: p.end_s)
     if not first.start_s < second.start_s < first.end_s:
         return False
     for track in tracks:
-        parts = [track[: int(np.searchsorted(track.pts_s, first.end_s))], track[int(np.searchsorted(track.pts_s, first.end_s)) :]]
-        if min(len(part) for part in parts) < LEAST_CARRIED_BOXES:
-            continue
-        rates = [rate_of(part.pts_s, part.place_px, least_px=1.0) for part in parts]
-        if all(abs(rate) < SAME_SPEED_SHARE * scale.speed_px_s + 2 * error for rate, error in rates):
+        over = int(np.searchsorted(track.pts_s, first.end_s))
+        if min(over, len(track) - over) >= LEAST_CARRIED_BOXES and _rests(track[:over], first) and _rests(track[over:], second):
             return True
     return False
+
+
+def _rests(track: Track, passage: Passage) -> bool:
+    place_px = track.column_px - passage.displacement_at(track.pts_s)
+    rate, error = rate_of(track.pts_s, place_px, least_px=1.0)
+    return abs(rate) < SAME_SPEED_SHARE * passage.speed_px_s + 2 * error
 
 
 def _doubted(passage: Passage) -> Passage:
