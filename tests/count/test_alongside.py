@@ -127,6 +127,21 @@ def test_a_vehicle_that_goes_on_says_whether_two_passages_are_one(one: bool) -> 
     assert len(parted) == (1 if one else 2)
 
 
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "seen"), [(9.0, 44.0, (True, True)), (22.0, 44.0, (False, True)), (9.0, 20.0, (True, False))]
+)
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_train_found_late_claims_no_head(from_s: float, to_s: float, seen: tuple[bool, bool], way: int) -> None:
+    rng = np.random.default_rng(4)
+    near, far = two(-0.7, way, rng)  # the other way: nothing else mends its passage
+    passages = [passage_along(near.pts_s, near.moved_px, flags=(TRAINS_ABREAST,))]
+    inside = (far.pts_s >= from_s) & (far.pts_s <= to_s)
+    passages.append(passage_along(far.pts_s[inside], far.moved_px[inside], flags=(TRAINS_ABREAST,)))
+    looks = [look for look in looks_at([near, far], rng) if look.pts_s <= to_s or seen[1]]
+    claims = {round(p.start_s): (p.head_seen, p.tail_seen) for p in part_trains(passages, looks)}
+    assert claims[round(from_s)] == seen
+
+
 def _oblique(k: float) -> Columns:
     def columns(x_px: FloatArray) -> FloatArray:
         u = x_px / VIEW_PX - 0.5

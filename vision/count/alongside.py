@@ -22,6 +22,7 @@ LEAST_SHARED_S, SAME_SPEED_SHARE = 2.0, 0.03
 """Two passages are one train's that run side by side for so long at speeds that differ by no more than this share."""
 
 LEAST_CARRIED_BOXES = 6
+AT_ONCE_S = 1.0
 LEAD_VIEWS = 0.4
 """So much of the view a train goes on before its first vehicle and behind its last: an engine and a wagon."""
 
@@ -40,7 +41,28 @@ def part_trains(passages: Sequence[Passage], looks: Sequence[Look]) -> list[Pass
     for found in _runs([passage for passage in passages if _may_be_two(passage)]):
         run = _joined(found)
         out += _parted(run, _without_the_other_way(run, passages, looks))
+    out = [_with_ends_as_seen(passage, looks) if TRAINS_ABREAST in passage.flags else passage for passage in out]
     return sorted(out, key=lambda passage: passage.start_s)
+
+
+def _with_ends_as_seen(passage: Passage, looks: Sequence[Look]) -> Passage:
+    """The passage, which claims no end that it may have missed: beside another train, a train is found late and lost early.
+
+    One of its vehicles was beyond the middle of the view when the passage began: what ran ahead of it may have been gone. It may
+    be so at the end, too.
+    """
+    if not (passage.head_seen or passage.tail_seen):
+        return passage
+    tracks, table, _ = _boxes(passage, looks)
+    low_px, high_px = table.view_px
+    come = [((t.column_px[[0, -1]] - low_px) / (high_px - low_px), t) for t in tracks if _rests(t, passage)]
+    if passage.direction == "left":
+        come = [(1 - share, track) for share, track in come]
+    late = any(share[0] > 0.5 and track.pts_s[0] < passage.start_s + AT_ONCE_S for share, track in come)
+    early = any(share[1] < 0.5 and track.pts_s[-1] > passage.end_s - AT_ONCE_S for share, track in come)
+    if not (late and passage.head_seen) and not (early and passage.tail_seen):
+        return passage
+    return replace(passage, head_seen=passage.head_seen and not late, tail_seen=passage.tail_seen and not early)
 
 
 def stretched_shots(passages: Sequence[Passage], looks: Sequence[Look]) -> frozenset[int]:
