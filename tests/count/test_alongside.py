@@ -100,6 +100,48 @@ def test_two_passages_of_one_train_each_are_left_alone() -> None:
     assert all(a is b for a, b in zip(parted, passages, strict=True))
 
 
+def test_two_passages_that_follow_one_train_at_once_are_one() -> None:
+    rng = np.random.default_rng(8)
+    train = running(50.0, 8, rng=rng, lasts_s=LASTS_S)
+    pieces = []
+    for first_s, last_s in ((2.0, 22.0), (18.0, 44.0)):
+        inside = (train.pts_s >= first_s) & (train.pts_s <= last_s)
+        pieces.append(passage_along(train.pts_s[inside], train.moved_px[inside]))
+    parted = part_trains(pieces, looks_at([train], rng))
+    assert [(p.start_s, p.end_s) for p in parted] == [(2.0, 44.0)]
+    assert strays_px(parted[0], train) < 1.0
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_a_vehicle_that_goes_on_says_whether_two_passages_are_one(one: bool) -> None:
+    # The second passage begins beside the first at a wrong speed. Or a train without vehicles ends while the other's are in view.
+    rng = np.random.default_rng(8)
+    train = running(50.0, 8, rng=rng, lasts_s=LASTS_S)
+    wrong_px = np.where(train.pts_s < 22.0, 0.8, 1.0) * np.gradient(train.moved_px, train.pts_s) / 25
+    coordinates = (train.moved_px, np.cumsum(wrong_px)) if one else (0.8 * train.moved_px, train.moved_px)
+    pieces = []
+    for (first_s, last_s), moved_px in zip(((2.0, 22.0), (14.0, 44.0)), coordinates, strict=True):
+        inside = (train.pts_s >= first_s) & (train.pts_s <= last_s)
+        pieces.append(passage_along(train.pts_s[inside], moved_px[inside]))
+    parted = part_trains(pieces, looks_at([train], rng))
+    assert len(parted) == (1 if one else 2)
+
+
+@pytest.mark.parametrize(
+    ("from_s", "to_s", "seen"), [(9.0, 44.0, (True, True)), (22.0, 44.0, (False, True)), (9.0, 20.0, (True, False))]
+)
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_train_found_late_claims_no_head(from_s: float, to_s: float, seen: tuple[bool, bool], way: int) -> None:
+    rng = np.random.default_rng(4)
+    near, far = two(-0.7, way, rng)  # the other way: nothing else mends its passage
+    passages = [passage_along(near.pts_s, near.moved_px, flags=(TRAINS_ABREAST,))]
+    inside = (far.pts_s >= from_s) & (far.pts_s <= to_s)
+    passages.append(passage_along(far.pts_s[inside], far.moved_px[inside], flags=(TRAINS_ABREAST,)))
+    looks = [look for look in looks_at([near, far], rng) if look.pts_s <= to_s or seen[1]]
+    claims = {round(p.start_s): (p.head_seen, p.tail_seen) for p in part_trains(passages, looks)}
+    assert claims[round(from_s)] == seen
+
+
 def _oblique(k: float) -> Columns:
     def columns(x_px: FloatArray) -> FloatArray:
         u = x_px / VIEW_PX - 0.5

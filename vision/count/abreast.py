@@ -8,6 +8,7 @@ vehicle can be tracked as well, and all boxes of a track go together, to the tra
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -32,6 +33,7 @@ DECISIVE = 2.0
 MOST_UNREST = 20.0
 """Logarithms of likelihood ratios: from where on a track decides, and no track says more."""
 
+PIECE_VIEWS = 0.4
 BOX_PX_SHARE = 0.02
 EDGE_PX = 2.0
 MOST_VOTERS = 3000
@@ -88,6 +90,19 @@ def _overlapping(passage: Passage, passages: Sequence[Passage]) -> list[int]:
     ]
 
 
+def _view_s(passage: Passage) -> float:
+    """How long a vehicle takes to cross the view."""
+    return (passage.view_x_px[1] - passage.view_x_px[0]) / max(passage.speed_px_s, 1e-3)
+
+
+def _pieces(track: Track, lasts_s: float) -> list[slice]:
+    """Equal pieces of a track that last about so long, of no fewer than twice the boxes that a track needs."""
+    most = len(track) // (2 * LEAST_BOXES)
+    count = max(1, min(most, round(float(track.pts_s[-1] - track.pts_s[0]) / max(lasts_s, 1e-3))))
+    edges = np.linspace(0, len(track), count + 1).astype(int)
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
+
+
 class _Boxes:
     """All detections of a video, struct-of-arrays."""
 
@@ -140,7 +155,9 @@ class _Boxes:
         number = begins[table.source[sightings.look]] + sightings.item
         size = {"width_px": self.width_px, "height_px": self.height_px}
         found = [with_cut_boxes(track, sightings, table, **size) for track in linked(sightings, table, **size)]
-        return [(number[track.row], track) for track in found]
+        # In pieces, as a track may go over from one vehicle to another where they meet.
+        pieces = [track[piece] for track in found for piece in _pieces(track, PIECE_VIEWS * _view_s(passage))]
+        return [(number[piece.row], piece) for piece in pieces]
 
     def unrest(self, own: Passage, other: Passage, tracks: Sequence[tuple[Ints, Track]]) -> FloatArray:
         """(n,) how much less a box's track stands still in a train's coordinate than in another's; 0 where nothing tells."""

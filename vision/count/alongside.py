@@ -12,12 +12,17 @@ from vision.count.cluster import typical_width_px
 from vision.count.coordinate import LookTable, place_detections, tabulate_looks
 from vision.count.drift import LEAST_SHARE, drift_over_a_view
 from vision.count.parted import Rigid, Scale, two_trains
-from vision.count.tracks import LOST_S, Track, linked
+from vision.count.tracks import LOST_S, Track, linked, rate_of
 from vision.motion.passages import AMBIGUOUS_REGISTRATION, JUMP_CUT, STANDING, TRAINS_ABREAST
 from vision.types import FloatArray, Look, Passage
 
 LEAST_BOXES = 12
 COVERED_SHARE = 0.97
+LEAST_SHARED_S, SAME_SPEED_SHARE = 2.0, 0.03
+"""Two passages are one train's that run side by side for so long at speeds that differ by no more than this share."""
+
+LEAST_CARRIED_BOXES = 6
+AT_ONCE_S = 1.0
 LEAD_VIEWS = 0.4
 """So much of the view a train goes on before its first vehicle and behind its last: an engine and a wagon."""
 
@@ -33,9 +38,31 @@ def part_trains(passages: Sequence[Passage], looks: Sequence[Look]) -> list[Pass
         In order of time; a passage that is not parted is the same object.
     """
     out = [passage for passage in passages if not _may_be_two(passage)]
-    for run in _runs([passage for passage in passages if _may_be_two(passage)]):
+    for found in _runs([passage for passage in passages if _may_be_two(passage)]):
+        run = _joined(found)
         out += _parted(run, _without_the_other_way(run, passages, looks))
+    out = [_with_ends_as_seen(passage, looks) if TRAINS_ABREAST in passage.flags else passage for passage in out]
     return sorted(out, key=lambda passage: passage.start_s)
+
+
+def _with_ends_as_seen(passage: Passage, looks: Sequence[Look]) -> Passage:
+    """The passage, which claims no end that it may have missed: beside another train, a train is found late and lost early.
+
+    One of its vehicles was beyond the middle of the view when the passage began: what ran ahead of it may have been gone. It may
+    be so at the end, too.
+    """
+    if not (passage.head_seen or passage.tail_seen):
+        return passage
+    tracks, table, _ = _boxes(passage, looks)
+    low_px, high_px = table.view_px
+    come = [((t.column_px[[0, -1]] - low_px) / (high_px - low_px), t) for t in tracks if _rests(t, passage)]
+    if passage.direction == "left":
+        come = [(1 - share, track) for share, track in come]
+    late = any(share[0] > 0.5 and track.pts_s[0] < passage.start_s + AT_ONCE_S for share, track in come)
+    early = any(share[1] < 0.5 and track.pts_s[-1] > passage.end_s - AT_ONCE_S for share, track in come)
+    if not (late and passage.head_seen) and not (early and passage.tail_seen):
+        return passage
+    return replace(passage, head_seen=passage.head_seen and not late, tail_seen=passage.tail_seen and not early)
 
 
 def stretched_shots(passages: Sequence[Passage], looks: Sequence[Look]) -> frozenset[int]:
@@ -74,6 +101,29 @@ def _runs(passages: Sequence[Passage]) -> list[list[Passage]]:
     return out
 
 
+def _joined(run: Sequence[Passage]) -> list[Passage]:
+    """The passages of a run, with one in place of two that follow the same train: they run alike while both do."""
+    out: list[Passage] = []
+    for passage in sorted(run, key=lambda p: p.start_s):
+        same = next((k for k, other in enumerate(out) if _alike(other, passage)), None)
+        if same is None:
+            out.append(passage)
+        else:
+            out[same] = _reference([out[same], passage])
+    return out
+
+
+def _alike(first: Passage, second: Passage) -> bool:
+    from_s, to_s = max(first.start_s, second.start_s), min(first.end_s, second.end_s)
+    if to_s - from_s < LEAST_SHARED_S:
+        return False
+    ends_s = np.array([from_s, to_s])
+    moved_px = [
+        float(np.diff(p.displacement_at(ends_s) - np.interp(ends_s, p.pts_s, p.background_px))[0]) for p in (first, second)
+    ]
+    return abs(moved_px[0] - moved_px[1]) < SAME_SPEED_SHARE * max(map(abs, moved_px))
+
+
 def _without_the_other_way(run: Sequence[Passage], passages: Sequence[Passage], looks: Sequence[Look]) -> Sequence[Look]:
     """The looks without the boxes of trains that come the other way: in steps of a pitch they would seem to stand in this one."""
     shot, way = run[0].shot_index, run[0].direction
@@ -95,11 +145,33 @@ def _parted(run: Sequence[Passage], looks: Sequence[Look]) -> Sequence[Passage]:
         return [*_parted(run[:gap], looks), *_parted(run[gap:], looks)]
     parting = two_trains(tracks, table, scale)
     if parting.trains is None:
-        return [_doubted(p) for p in run] if parting.doubt else run
+        if parting.doubt:
+            return [_doubted(p) for p in run]
+        return [reference] if _is_one(run, tracks) else run
     trains = parting.trains
     if _told_apart(run, reference, trains, table, scale.width_px):
         return run
     return [_passage(run, reference, train, table, trains) for train in trains]
+
+
+def _is_one(run: Sequence[Passage], tracks: Sequence[Track]) -> bool:
+    """Whether two passages that overlap are one train: a vehicle goes on in the second's coordinate where the first one ends."""
+    if len(run) != 2:
+        return False
+    first, second = sorted(run, key=lambda p: p.end_s)
+    if not first.start_s < second.start_s < first.end_s:
+        return False
+    for track in tracks:
+        over = int(np.searchsorted(track.pts_s, first.end_s))
+        if min(over, len(track) - over) >= LEAST_CARRIED_BOXES and _rests(track[:over], first) and _rests(track[over:], second):
+            return True
+    return False
+
+
+def _rests(track: Track, passage: Passage) -> bool:
+    place_px = track.column_px - passage.displacement_at(track.pts_s)
+    rate, error = rate_of(track.pts_s, place_px, least_px=1.0)
+    return abs(rate) < SAME_SPEED_SHARE * passage.speed_px_s + 2 * error
 
 
 def _doubted(passage: Passage) -> Passage:

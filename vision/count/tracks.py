@@ -59,6 +59,9 @@ class Track:
     def __len__(self) -> int:
         return len(self.look)
 
+    def __getitem__(self, part: slice) -> Track:
+        return Track(*(getattr(self, name)[part] for name in self.__slots__))
+
     @property
     def ragged_px(self) -> float:
         """Robust deviation of its places from the lines between their neighbours: what a box errs by, however the track bends."""
@@ -116,9 +119,9 @@ def linked(sightings: Sightings, table: LookTable, *, width_px: float, height_px
         live = [track for track in live if pts_s - track.pts_s[-1] <= LOST_S]
         apart = _apart(live, float(pts_s), place[new], middle[new] - risen_px, width_px, height_px)
         # A hand shakes up and down: what all boxes do alike is taken off before rows are compared closely.
-        loose = _paired(apart[0], apart[1], SHAKEN_ROWS_SHARE)
-        if len(loose) >= 2:
-            risen_px += float(np.median([apart[1][k, j] for k, j in loose])) * height_px
+        down = np.array([apart[1][k, j] for k, j in _paired(apart[0], apart[1], SHAKEN_ROWS_SHARE)])
+        if len(down) >= 2 and np.ptp(down) < SAME_ROWS_SHARE:
+            risen_px += float(np.median(down)) * height_px
             apart = _apart(live, float(pts_s), place[new], middle[new] - risen_px, width_px, height_px)
         taken = dict(_paired(apart[0], apart[1], SAME_ROWS_SHARE))
         for k, row in enumerate(new):
