@@ -29,6 +29,7 @@ _WEAKEST_RESPONSE = 0.04
 _EMISSION_THRESHOLD = 0.2
 _EMISSION_CAP = 2.5
 _WITHOUT_BOXES = 0.2
+_LASTING_THRESHOLD = 0.12
 _FENCE_SHARE = 0.6
 _HIDDEN_COST = 0.02
 _HIGHEST_BANDS = 2
@@ -173,7 +174,7 @@ def _scores(
     low_px, high_px = background.range_px(SAME_AS_BACKGROUND_PX)
     for begin in range(0, len(shot), _CHUNK_FRAMES):
         part = slice(begin, begin + _CHUNK_FRAMES)
-        score = evidence[part].astype(np.float32) - np.float32(_EMISSION_THRESHOLD)
+        score = evidence[part].astype(np.float32) - np.float32(_LASTING_THRESHOLD if shot.painted else _EMISSION_THRESHOLD)
         score[~shot.measured[part]] = 0.0
         score[:, neutral] = np.maximum(score[:, neutral], -_NEUTRAL_COST)
         # What moves like a background layer cannot be seen: no evidence for a train, and none against it.
