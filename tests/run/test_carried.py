@@ -100,6 +100,27 @@ def test_a_train_is_found_by_its_boxes_where_people_hide_it() -> None:
     assert np.ptp(error_px[100:-300]) < 20
 
 
+def test_the_ground_is_not_the_train_however_little_moves_what_is_far() -> None:
+    """From a train's window: hills hardly move, the ground goes by, and a train on the next track goes by faster."""
+    every = np.ones(FRAMES)
+    train = np.where((np.arange(FRAMES) > 60) & (np.arange(FRAMES) < 940), -1.75, np.nan)
+    scene = Scene(
+        FRAMES,
+        [(-1.0 * every, slice(6, 12), 0.6), (train, slice(6, 9), 0.5)],
+        background=(-0.22 * every, -1.0 * every),
+    )
+    moved_px = -1.75 * np.arange(FRAMES)
+    looks = looks_at(moved_px, [340.0 + 95 * k + 20 * (k % 3) for k in range(14)])
+    series = scene.series()
+    by_pixels = find_passages(series, [SHOT], CONFIG)
+    assert at_rest(by_pixels[0], looks) < 0.4, "the ground is taken for the train"
+    (train_found,), _ = carriers(by_pixels, series, [SHOT], looks, CONFIG, ())
+    error_px = train_found.displacement_px - np.interp(train_found.pts_s, np.arange(FRAMES) / FPS, moved_px)
+    assert np.ptp(error_px) < 15
+    assert train_found.direction == "left"
+    assert (train_found.head_seen, train_found.tail_seen) == (True, True)
+
+
 @pytest.mark.parametrize(
     "moved_px",
     [

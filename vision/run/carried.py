@@ -73,8 +73,8 @@ def _where_they_rest(
     # What rests on the ground stands: no need for a train that runs as fast as the trees behind it seem to.
     attempts: tuple[Callable[[], Found], ...] = (
         lambda: (ground_passage(series, shot), []),
-        lambda: find_passages(series, [shot], config, joins, links),
         lambda: find_passages(series, [shot], config, joins, links, grounded=True),
+        lambda: find_passages(series, [shot], config, joins, links),
         lambda: find_passages(unpainted, [shot], config, joins, links),
     )
     if not ground_passage(series, shot):
