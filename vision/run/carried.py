@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.config import MotionConfig
-from vision.motion.boxes import link_boxes, thinned
+from vision.motion.boxes import BoxLinks, link_boxes, thinned
 from vision.motion.jumps import Join
 from vision.motion.meter import MotionSeries
 from vision.motion.passages import TRAINS_ABREAST, find_passages, ground_passage, standing_passage
@@ -23,6 +23,9 @@ from vision.types import Dropped, FloatArray, Look, Passage, Shot
 
 _WELL_AT_REST = 0.85
 _BETTER = 0.1
+_STANDS_VIEWS = 0.1
+_PILE_S = 4.0
+_OWN_TO_BEST = 0.75
 _SIMPLER = 0.05
 _LEAST_BOXES = 10
 _BLOCK_LOOKS = 300
@@ -52,7 +55,7 @@ def carriers(
         theirs = [look for look in looks if shot.start_s - 1e-6 <= look.pts_s <= shot.end_s + 1e-6]
         if sum(len(look.detections) for look in theirs) < _LEAST_BOXES or any(TRAINS_ABREAST in p.flags for p in own):
             continue
-        other = _where_they_rest(series, shot, theirs, config, joins, at_rest(own, theirs))
+        other = _where_they_rest(series, shot, theirs, config, joins, own)
         if other is not None:
             left_out = [drop for drop in dropped if not _of_a_train_in(drop, shot)]
             passages = [passage for passage in passages if passage.shot_index != shot.index] + other[0]
@@ -62,12 +65,20 @@ def carriers(
 
 
 def _where_they_rest(
-    series: MotionSeries, shot: Shot, looks: Sequence[Look], config: MotionConfig, joins: Sequence[Join], rest: float
+    series: MotionSeries,
+    shot: Shot,
+    looks: Sequence[Look],
+    config: MotionConfig,
+    joins: Sequence[Join],
+    own: Sequence[Passage],
 ) -> Found | None:
-    """The passages of a shot in whose coordinates its boxes rest by far better than ``rest``; None where there are none."""
+    """The passages of a shot in whose coordinates its boxes rest by far better than in its own; None where there are none."""
+    rest = at_rest(own, looks)
     if rest >= _WELL_AT_REST:
         return None
     links = link_boxes(looks, picture_width_px=series.width_px * series.scale)
+    if _camera_stands(own) and _agree(links, own):
+        return None
     # What stands on the picture is the background, or bars and captions that were painted over one that moves.
     unpainted = replace(series, whole_shift_px=series.shift_px, whole_response=series.response)
     # What rests on the ground stands: no need for a train that runs as fast as the trees behind it seem to.
@@ -94,6 +105,39 @@ def _where_they_rest(
 
 def _of_a_train_in(drop: Dropped, shot: Shot) -> bool:
     return drop.what == "train" and drop.at_s is not None and shot.start_s - 1e-6 <= drop.at_s <= shot.end_s + 1e-6
+
+
+def _camera_stands(passages: Sequence[Passage]) -> bool:
+    """Whether the background hardly moves while trains pass."""
+    sways_px = [float(np.ptp(passage.background_px)) for passage in passages]
+    views_px = [passage.view_x_px[1] - passage.view_x_px[0] for passage in passages]
+    return len(passages) > 0 and all(sway < _STANDS_VIEWS * view for sway, view in zip(sways_px, views_px, strict=True))
+
+
+def _agree(links: BoxLinks, passages: Sequence[Passage]) -> bool:
+    """Whether pairs of boxes pile up at no other speed than that of the passages: then no other layer carries the vehicles.
+
+    Boxes that a detector finds in one look of three rest badly in any coordinate. But in each few seconds the speeds that pairs
+    of them have against the train pile up at one place, about 0 if the coordinate is theirs. Before a camera that stands this
+    saves trying other layers; where it travels, they are worth trying all the same.
+    """
+    tolerance_px = _SAME_END_SHARE * links.width_px
+    way_px = np.zeros(len(links.from_s))
+    for passage in passages:
+        inside = (links.from_s >= passage.start_s - 1e-6) & (links.to_s <= passage.end_s + 1e-6)
+        way_px[inside] = (passage.displacement_at(links.to_s) - passage.displacement_at(links.from_s))[inside]
+    apart_s = links.to_s - links.from_s
+    block = np.floor(links.from_s / _PILE_S).astype(np.int64)
+    place = np.round((links.shift_px - way_px) / apart_s / max(tolerance_px, 1e-6)).astype(np.int64)
+    own = best = 0
+    for number in np.unique(block):
+        of = place[block == number]
+        places, counts = np.unique(of, return_counts=True)
+        # Neighbouring places together: a pile lies across their border as often as not.
+        piles = np.array([counts[np.abs(places - at) <= 1].sum() for at in places])
+        best += int(piles.max())
+        own += int((np.abs(of) <= 1).sum())
+    return best > 0 and own >= _OWN_TO_BEST * best
 
 
 def at_rest(passages: Sequence[Passage], looks: Sequence[Look]) -> float:
