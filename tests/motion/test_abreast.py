@@ -5,10 +5,11 @@ import pytest
 
 from tests.motion.clips import Film, film, passages_of, scene
 from vision.config import MotionConfig
-from vision.motion.abreast import Ridge, at_its_speed, side_by_side
+from vision.motion.abreast import Ridge, _cleaned, at_its_speed, side_by_side
 from vision.motion.layers import Layers
 from vision.motion.meter import MotionSeries
 from vision.motion.passages import TRAINS_ABREAST, find_passages, shot_layers
+from vision.motion.speeds import stretched
 from vision.synth.scene import Knots, SceneSpec, whole_duration_s
 from vision.types import Shot
 
@@ -91,3 +92,16 @@ def test_one_train_is_one_whatever_it_does(alone: list[Film]) -> None:
         series = clip.measured()
         shot = Shot(0, float(series.pts_s[0]), float(series.pts_s[-1]))
         assert side_by_side(series, shot_layers(series, shot)) is None
+
+
+@pytest.mark.parametrize(
+    ("speeds_px", "kept"),
+    [
+        ([1.0, 1.1, 0.9, 1.0, 0.2, -0.3, 1.2], [True, True, True, True, False, False, True]),
+        ([-0.8, -0.8, 0.5, np.nan, -0.7], [True, True, False, False, True]),
+        ([np.nan, np.nan], [False, False]),
+    ],
+)
+def test_a_track_keeps_its_own_speed_alone(speeds_px: list[float], kept: list[bool]) -> None:
+    track = stretched(np.array(speeds_px))
+    assert np.isfinite(_cleaned(track)).tolist() == kept

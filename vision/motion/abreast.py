@@ -36,6 +36,8 @@ _BIRTH_COST = 1.5
 _SHARED_COST = 0.05
 _LEAST_HOPS = 8
 _STEADY_BINS = 3
+_OWN_SPEED = (0.5, 2.0)
+_ENDS = (0.03, 0.97)
 _SAME_ENDS = 0.15
 _DEEPEST_SHARE = 0.4
 _SLOWEST_VIEWS_S = 0.035
@@ -83,13 +85,20 @@ def side_by_side(series: MotionSeries, layers: Layers) -> tuple[Ridge, Ridge] | 
     both = sum(len(speeds) > 1 for speeds, _ in peaks)
     if both < _LEAST_HOPS:
         return None
-    tracks = _two_tracks(peaks)
+    tracks = [_cleaned(track) for track in _two_tracks(peaks)]
     slowest_px = _SLOWEST_VIEWS_S * series.width_px * series.interval_s
-    if not _are_trains(*tracks, slowest_px=slowest_px) or _valley(gathered, *tracks) > _DEEPEST_SHARE:
+    if not _are_trains(tracks[0], tracks[1], slowest_px=slowest_px) or _valley(gathered, *tracks) > _DEEPEST_SHARE:
         return None
     n = len(layers.present)
     first, second = (Ridge(_over_frames(track, n)) for track in tracks)
     return first, second
+
+
+def _cleaned(track: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A track without the hops at quite another speed than its own, (hops,): the other train's, or what a shake leaves."""
+    with np.errstate(invalid="ignore"):
+        ratio = speed_at(track) / np.nanmedian(speed_at(track)) if np.isfinite(track).any() else track
+        return np.where((ratio > _OWN_SPEED[0]) & (ratio < _OWN_SPEED[1]), track, np.nan)
 
 
 def _are_trains(first: NDArray[np.float64], second: NDArray[np.float64], *, slowest_px: float) -> bool:
@@ -104,7 +113,7 @@ def _are_trains(first: NDArray[np.float64], second: NDArray[np.float64], *, slow
     at_once = apart & _steady(first) & _steady(second)
     if np.count_nonzero(at_once) < _LEAST_HOPS:
         return False
-    ends = [np.flatnonzero(s)[[0, -1]] for s in shown]
+    ends = [np.quantile(np.flatnonzero(s), _ENDS) for s in shown]
     longest = max(ends[0][1], ends[1][1]) - min(ends[0][0], ends[1][0]) + 1
     # What comes and goes with the train at a share of its speed is a part of it, nearer or farther.
     return bool(np.abs(ends[0] - ends[1]).sum() > _SAME_ENDS * longest)
