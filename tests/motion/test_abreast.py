@@ -9,7 +9,7 @@ from vision.motion.abreast import Ridge, _cleaned, at_its_speed, side_by_side
 from vision.motion.layers import Layers
 from vision.motion.meter import MotionSeries
 from vision.motion.passages import TRAINS_ABREAST, find_passages, shot_layers
-from vision.motion.speeds import stretched
+from vision.motion.speeds import speed_at, stretched
 from vision.synth.scene import Knots, SceneSpec, whole_duration_s
 from vision.types import Shot
 
@@ -94,14 +94,20 @@ def test_one_train_is_one_whatever_it_does(alone: list[Film]) -> None:
         assert side_by_side(series, shot_layers(series, shot)) is None
 
 
+NONE = np.nan
+
+
 @pytest.mark.parametrize(
-    ("speeds_px", "kept"),
+    ("told_px", "own_px"),
     [
-        ([1.0, 1.1, 0.9, 1.0, 0.2, -0.3, 1.2], [True, True, True, True, False, False, True]),
-        ([-0.8, -0.8, 0.5, np.nan, -0.7], [True, True, False, False, True]),
-        ([np.nan, np.nan], [False, False]),
+        (([1.0, 1.1, 0.9, 0.2, -0.3], [NONE, 0.6, 0.6, 0.6, 0.6]), ([1.0, 1.1, 0.9, NONE, NONE], [NONE, 0.6, 0.6, 0.6, 0.6])),
+        # The second track goes on along the first train when its own is gone.
+        (([-0.5, -0.5, -0.5, NONE, NONE], [0.9, 0.9, 0.9, -0.5, -0.5]), ([-0.5] * 5, [0.9, 0.9, 0.9, NONE, NONE])),
+        (([-0.5, -0.5, -0.5, -0.5], [0.9, 0.9, 0.9, -0.5]), ([-0.5] * 4, [0.9, 0.9, 0.9, NONE])),
+        (([NONE, NONE], [NONE, 1.0]), ([NONE, NONE], [NONE, 1.0])),
     ],
 )
-def test_a_track_keeps_its_own_speed_alone(speeds_px: list[float], kept: list[bool]) -> None:
-    track = stretched(np.array(speeds_px))
-    assert np.isfinite(_cleaned(track)).tolist() == kept
+def test_each_track_keeps_to_its_own_speed(told_px: tuple[list[float], ...], own_px: tuple[list[float], ...]) -> None:
+    cleaned = _cleaned(*(stretched(np.array(each)) for each in told_px))
+    for track, expected in zip(cleaned, own_px, strict=True):
+        np.testing.assert_allclose(speed_at(track), expected)
