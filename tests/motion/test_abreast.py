@@ -5,10 +5,11 @@ import pytest
 
 from tests.motion.clips import Film, film, passages_of, scene
 from vision.config import MotionConfig
-from vision.motion.abreast import Ridge, at_its_speed, side_by_side
+from vision.motion.abreast import Ridge, _cleaned, at_its_speed, side_by_side
 from vision.motion.layers import Layers
 from vision.motion.meter import MotionSeries
 from vision.motion.passages import TRAINS_ABREAST, find_passages, shot_layers
+from vision.motion.speeds import speed_at, stretched
 from vision.synth.scene import Knots, SceneSpec, whole_duration_s
 from vision.types import Shot
 
@@ -91,3 +92,22 @@ def test_one_train_is_one_whatever_it_does(alone: list[Film]) -> None:
         series = clip.measured()
         shot = Shot(0, float(series.pts_s[0]), float(series.pts_s[-1]))
         assert side_by_side(series, shot_layers(series, shot)) is None
+
+
+NONE = np.nan
+
+
+@pytest.mark.parametrize(
+    ("told_px", "own_px"),
+    [
+        (([1.0, 1.1, 0.9, 0.2, -0.3], [NONE, 0.6, 0.6, 0.6, 0.6]), ([1.0, 1.1, 0.9, NONE, NONE], [NONE, 0.6, 0.6, 0.6, 0.6])),
+        # The second track goes on along the first train when its own is gone.
+        (([-0.5, -0.5, -0.5, NONE, NONE], [0.9, 0.9, 0.9, -0.5, -0.5]), ([-0.5] * 5, [0.9, 0.9, 0.9, NONE, NONE])),
+        (([-0.5, -0.5, -0.5, -0.5], [0.9, 0.9, 0.9, -0.5]), ([-0.5] * 4, [0.9, 0.9, 0.9, NONE])),
+        (([NONE, NONE], [NONE, 1.0]), ([NONE, NONE], [NONE, 1.0])),
+    ],
+)
+def test_each_track_keeps_to_its_own_speed(told_px: tuple[list[float], ...], own_px: tuple[list[float], ...]) -> None:
+    cleaned = _cleaned(*(stretched(np.array(each)) for each in told_px))
+    for track, expected in zip(cleaned, own_px, strict=True):
+        np.testing.assert_allclose(speed_at(track), expected)

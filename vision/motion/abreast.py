@@ -36,6 +36,9 @@ _BIRTH_COST = 1.5
 _SHARED_COST = 0.05
 _LEAST_HOPS = 8
 _STEADY_BINS = 3
+_OWN_SPEED = (0.5, 2.0)
+_SAME_SPEED = (0.85, 1.18)
+_ENDS = (0.03, 0.97)
 _SAME_ENDS = 0.15
 _DEEPEST_SHARE = 0.4
 _SLOWEST_VIEWS_S = 0.035
@@ -84,7 +87,7 @@ def side_by_side(series: MotionSeries, layers: Layers) -> tuple[Ridge, Ridge] | 
     both = sum(len(speeds) > 1 for speeds, _ in peaks)
     if both < _LEAST_HOPS:
         return None
-    tracks = _two_tracks(peaks)
+    tracks = _cleaned(*_two_tracks(peaks))
     slowest_px = _SLOWEST_VIEWS_S * series.width_px * series.interval_s
     if not _are_trains(*tracks, slowest_px=slowest_px) or _valley(gathered, *tracks) > _DEEPEST_SHARE:
         return None
@@ -93,6 +96,27 @@ def side_by_side(series: MotionSeries, layers: Layers) -> tuple[Ridge, Ridge] | 
     n = len(layers.present)
     first, second = (Ridge(_over_frames(track, n)) for track in tracks)
     return first, second
+
+
+def _cleaned(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Two tracks, (hops,) each, without the hops at quite another speed than their own.
+
+    Such a hop is what a shake leaves, or the other train's: it goes to that one where its own track shows nothing.
+    """
+    speeds = speed_at(first), speed_at(second)
+    usual = [float(np.nanmedian(speed)) if np.isfinite(speed).any() else np.nan for speed in speeds]
+    out = []
+    for own, other in ((0, 1), (1, 0)):
+        track, lent = (first, second)[own], (first, second)[other]
+        with np.errstate(invalid="ignore"):
+            mine = _within(speeds[own] / usual[own], _OWN_SPEED)
+            theirs = ~_within(speeds[other] / usual[other], _OWN_SPEED) & _within(speeds[other] / usual[own], _SAME_SPEED)
+        out.append(np.where(mine, track, np.where(theirs, lent, np.nan)))
+    return out[0], out[1]
+
+
+def _within(ratio: NDArray[np.float64], bounds: tuple[float, float]) -> NDArray[np.bool_]:
+    return np.asarray((ratio > bounds[0]) & (ratio < bounds[1]), dtype=bool)
 
 
 def _are_trains(first: NDArray[np.float64], second: NDArray[np.float64], *, slowest_px: float) -> bool:
@@ -107,7 +131,7 @@ def _are_trains(first: NDArray[np.float64], second: NDArray[np.float64], *, slow
     at_once = apart & _steady(first) & _steady(second)
     if np.count_nonzero(at_once) < _LEAST_HOPS:
         return False
-    ends = [np.flatnonzero(s)[[0, -1]] for s in shown]
+    ends = [np.quantile(np.flatnonzero(s), _ENDS) for s in shown]
     longest = max(ends[0][1], ends[1][1]) - min(ends[0][0], ends[1][0]) + 1
     # What comes and goes with the train at a share of its speed is a part of it, nearer or farther.
     return bool(np.abs(ends[0] - ends[1]).sum() > _SAME_ENDS * longest)
