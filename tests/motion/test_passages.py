@@ -6,9 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.motion.clips import Film, film, measure, passages_of, scene
+from tests.motion.test_path import TRAIN_BANDS, Scene
 from tests.support.clips import variable_rate
 from vision.config import MotionConfig
-from vision.motion.passages import STANDING, find_passages, standing_passage
+from vision.motion.passages import GAP_BRIDGED, STANDING, find_passages, standing_passage
 from vision.synth.scene import Condition, Knots, Load, SceneSpec, TrainSpec, Wagon, whole_duration_s
 from vision.types import Passage, Shot
 
@@ -174,6 +175,32 @@ def test_a_shot_too_short_is_named(steady: Film) -> None:
     series = steady.measured(range(3))
     _, dropped = find_passages(series, [Shot(0, 0.0, 0.0)], MotionConfig())
     assert [(d.what, d.reason) for d in dropped] == [("shot", "too_short")]
+
+
+@pytest.mark.parametrize(
+    ("second_px", "gap_frames", "claimed"),
+    [(1.5, 200, False), (1.0, 200, False), (-1.5, 200, True), (0.6, 200, True), (1.5, 800, True)],
+)
+def test_a_train_that_comes_again_at_once_was_lost_meanwhile(second_px: float, gap_frames: int, claimed: bool) -> None:
+    """No signal lets another one follow so soon: neither the first one's tail nor the second one's head was seen."""
+    last = 340 + gap_frames + 300
+    speed_px = np.full(last + 40, np.nan)
+    speed_px[40:340], speed_px[340 + gap_frames : last] = 1.5, second_px
+    series = Scene(last + 40, [(speed_px, TRAIN_BANDS, 0.6)]).series()
+    first, second = passages_of(series)
+    assert (first.head_seen, first.tail_seen) == (True, claimed)
+    assert (second.head_seen, second.tail_seen) == (claimed, True)
+
+
+def test_a_gap_between_leaps_is_bridged_at_the_speed_beside_them() -> None:
+    """Frames are lost where the train is: it seems faster for moments on both sides."""
+    speed_px = np.full(700, np.nan)
+    speed_px[40:660] = 1.0
+    speed_px[300:330] = np.nan
+    speed_px[[296, 333]] += 4.0
+    (passage,) = passages_of(Scene(700, [(speed_px, TRAIN_BANDS, 0.6)]).series())
+    assert passage.flags == (GAP_BRIDGED,)
+    assert (passage.head_seen, passage.tail_seen) == (True, True)
 
 
 def test_a_standing_passage_follows_the_camera() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Sequence
 from dataclasses import replace
 
@@ -31,6 +32,7 @@ TRAINS_ABREAST = "trains_abreast"
 _QUIET_FRAMES = 5
 _BRIDGE_S = 1.5
 _BRIDGE_SPEED_RATIO = 0.75
+_BESIDE_FRAMES = 25
 # An end of the train is noticed late: the picture's outer part counts little in the registration, and it takes two frames to
 # see motion.
 _HIDDEN_SHARE = 0.05
@@ -38,6 +40,8 @@ _LOW_TRUST = 0.15
 _TOO_LITTLE = "too_little_motion"
 _STILL_VIEWS = 0.05
 _THROUGHOUT = 0.8
+_FOLLOWS_S = 30.0
+_SAME_TRAIN_RATIO = 0.5
 _BAND_SHARE = 0.3
 _SMALLEST_JUMP_PX = 4.0
 _ROWS_FRAMES = 50
@@ -115,7 +119,23 @@ def _passages_of(
         jumped = {measured for at, measured in jumps if start < at <= stop}
         doubts = ((GAP_BRIDGED, bridged), (JUMP_CUT, bool(jumped)), (AMBIGUOUS_REGISTRATION, False in jumped))
         passages.append(_doubted(passage, *(flag for flag, applies in doubts if applies)))
-    return passages
+    return _one_lost_between(passages, width_px=series.width_px * series.scale)
+
+
+def _one_lost_between(passages: Sequence[Passage], *, width_px: float) -> list[Passage]:
+    """The passages of a shot, without a claim to have seen a tail and then a head where they may be one train, lost meanwhile.
+
+    Signals keep trains on one track minutes apart: what comes the same way within moments is the same train, behind something.
+    """
+    out = list(passages)
+    for i, (before, after) in enumerate(itertools.pairwise(passages)):
+        slower, faster = sorted((before.speed_px_s, after.speed_px_s))
+        soon = 0 <= after.start_s - before.end_s < _FOLLOWS_S
+        if soon and before.direction == after.direction and slower > _SAME_TRAIN_RATIO * faster:
+            # An end that was not seen leaves a view behind it that was.
+            out[i] = replace(out[i], tail_seen=False, length_px=out[i].length_px + width_px * before.tail_seen)
+            out[i + 1] = replace(after, head_seen=False, length_px=after.length_px + width_px * after.head_seen)
+    return out
 
 
 def _abreast(passages: Sequence[Passage], trains: Sequence[Sequence[Passage]]) -> list[Passage]:
@@ -268,15 +288,22 @@ def _runs(layers: Layers, series: MotionSeries) -> list[tuple[int, int, bool]]:
 
 def _bridgeable(layers: Layers, series: MotionSeries, before: int, after: int) -> bool:
     gap_s = series.pts_s[layers.first + after] - series.pts_s[layers.first + before]
-    speeds = layers.speed_px[before], layers.speed_px[after]
+    speeds = _speeds_beside(layers, before, after)
     slower, faster = sorted(abs(speed) for speed in speeds)
     same_way = speeds[0] * speeds[1] > 0
     return bool(gap_s <= _BRIDGE_S and same_way and faster > NEUTRAL_PX and slower / faster >= _BRIDGE_SPEED_RATIO)
 
 
+def _speeds_beside(layers: Layers, before: int, after: int) -> tuple[float, float]:
+    """Speed up to a frame and from another one on, pixels a frame: of a second or so, as lost frames are a leap for moments."""
+    earlier, later = slice(max(0, before - _BESIDE_FRAMES), before + 1), slice(after, after + _BESIDE_FRAMES + 1)
+    first, second = (float(np.median(layers.speed_px[part][layers.present[part]])) for part in (earlier, later))
+    return first, second
+
+
 def _bridge(layers: Layers, before: int, after: int) -> None:
     """Let the train go on through a gap at its speed, in place."""
-    speed = (layers.speed_px[before] + layers.speed_px[after]) / 2
+    speed = sum(_speeds_beside(layers, before, after)) / 2
     gap = np.arange(1, after - before)
     followed = layers.background_px[before + 1 : after] - layers.background_px[before]
     layers.train_px[before + 1 : after] = layers.train_px[before] + followed + speed * gap
