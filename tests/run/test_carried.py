@@ -7,8 +7,9 @@ import pytest
 
 from tests.motion.test_path import FPS, WIDTH_PX, Scene
 from vision.config import MotionConfig
+from vision.motion.boxes import link_boxes
 from vision.motion.passages import STANDING, TRAINS_ABREAST, find_passages
-from vision.run.carried import at_rest, carriers
+from vision.run.carried import _agree, at_rest, carriers
 from vision.types import Detections, FloatArray, Look, Passage, Shot
 
 FRAMES = 1000
@@ -146,3 +147,42 @@ def test_two_trains_abreast_are_left_to_those_who_told_them_apart() -> None:
     pair = [passage_of(np.zeros(FRAMES), flags=(TRAINS_ABREAST,)), passage_of(np.ones(FRAMES), flags=(TRAINS_ABREAST,))]
     looks = looks_at(GROUND_PX * np.arange(FRAMES), PLACES)
     assert carriers((pair, []), series, [SHOT], looks, CONFIG, ())[0] == pair
+
+
+@pytest.mark.parametrize(
+    ("own_px", "agree"),
+    [
+        (1.0, True),
+        (1.03, True),  # registration errs by a little
+        (0.0, False),
+        (-1.0, False),
+        (2.0, False),
+    ],
+)
+@pytest.mark.parametrize("seen", [0.25, 0.6])
+def test_pairs_of_boxes_pile_up_at_the_speed_of_their_own_train(own_px: float, agree: bool, seen: float) -> None:
+    """Boxes that are seen in a quarter of the looks rest badly in any coordinate, and still tell theirs."""
+    moved_px = -1.2 * np.arange(FRAMES)
+    looks = looks_at(moved_px, [340.0 + 55 * k + 20 * (k % 3) for k in range(22)], seen=seen)
+    links = link_boxes(looks, picture_width_px=WIDTH_PX)
+    assert len(links.first) > 10
+    assert _agree(links, [passage_of(own_px * moved_px)]) == agree
+    assert not _agree(links, [])
+
+
+def test_no_other_layer_is_tried_where_the_camera_stands_and_boxes_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved_px = -1.2 * np.arange(FRAMES)
+    scene = Scene(FRAMES, [(np.full(FRAMES, -1.2), slice(5, 9), 0.6)])
+    looks = looks_at(moved_px, [340.0 + 55 * k + 20 * (k % 3) for k in range(22)], seen=0.3)
+    series = scene.series()
+    found = find_passages(series, [SHOT], CONFIG)
+    assert 0 < at_rest(found[0], looks) < 0.85
+    tried: list[Shot] = []
+    monkeypatch.setattr("vision.run.carried.ground_passage", lambda _, shot: tried.append(shot) or [])
+    assert carriers(found, series, [SHOT], looks, CONFIG, ())[0] == found[0]
+    assert not tried
+    swaying = [
+        replace(passage, background_px=passage.background_px + 0.2 * WIDTH_PX * (passage.pts_s > 20)) for passage in found[0]
+    ]
+    carriers((swaying, []), series, [SHOT], looks, CONFIG, ())
+    assert tried
