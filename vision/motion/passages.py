@@ -33,6 +33,7 @@ _QUIET_FRAMES = 5
 _BRIDGE_S = 1.5
 _BRIDGE_SPEED_RATIO = 0.75
 _BESIDE_FRAMES = 25
+_AT_ONCE_VIEWS = 0.05
 # An end of the train is noticed late: the picture's outer part counts little in the registration, and it takes two frames to
 # see motion.
 _HIDDEN_SHARE = 0.05
@@ -291,7 +292,10 @@ def _bridgeable(layers: Layers, series: MotionSeries, before: int, after: int) -
     speeds = _speeds_beside(layers, before, after)
     slower, faster = sorted(abs(speed) for speed in speeds)
     same_way = speeds[0] * speeds[1] > 0
-    return bool(gap_s <= _BRIDGE_S and same_way and faster > NEUTRAL_PX and slower / faster >= _BRIDGE_SPEED_RATIO)
+    # No train leaves the view and another one comes while the first would go on by a small part of it.
+    at_once = gap_s / series.interval_s * faster < _AT_ONCE_VIEWS * series.width_px
+    least_ratio = _SAME_TRAIN_RATIO if at_once else _BRIDGE_SPEED_RATIO
+    return bool(gap_s <= _BRIDGE_S and same_way and faster > NEUTRAL_PX and slower / faster >= least_ratio)
 
 
 def _speeds_beside(layers: Layers, before: int, after: int) -> tuple[float, float]:
