@@ -86,7 +86,7 @@ def run(clips: Callable[[str], Clip], tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("run")
     detector = FilmDetector()
     for name in ("left", "none"):
-        detector._known |= clips(name).detector._known
+        detector.learn(clips(name).detector)
     scan([clips("left").path, clips("none").path], folder / "run", config=Config(), detector_factory=detector.factory())
     return folder / "run"
 
