@@ -88,8 +88,8 @@ def _where_they_rest(
         lambda: find_passages(series, [shot], config, joins, links),
         lambda: find_passages(unpainted, [shot], config, joins, links),
     )
-    if not ground_passage(series, shot):
-        # They may be parked before a camera that stays where it is.
+    if _camera_stands(own) or not ground_passage(series, shot):
+        # They may be parked before a camera that stays where it is, though the train fills the picture's foot.
         rest = max(rest, at_rest([standing_passage(series, shot)], looks))
     best = None
     margin = _BETTER
