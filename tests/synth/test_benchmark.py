@@ -284,7 +284,7 @@ def test_marks_are_met_or_missed(tmp_path: Path, quick: list[Entry]) -> None:
     page = markdown(results, command="x")
     assert "| exact, fixed | at least 97% | 100% | met |" in page
     assert "| exact, every single condition | at least 80% | below it: none | met |" in page
-    assert "| truth within the interval | 86% to 94% | 100% | missed |" in page
+    assert "| truth within the interval, 5 a second | 86% to 94% | 100% | missed |" in page
     row = json.loads(json.dumps(results.of("pan")[0]))
     row["lookings"]["5"]["trains"][0]["reported"] += 1
     page = markdown(Results([row]), command="x")

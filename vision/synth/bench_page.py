@@ -176,9 +176,12 @@ def _marks(results: Results, looking: str, *, mode: str) -> list[str]:
         below = {name: exact for name, exact in single.items() if exact is not None and exact < SINGLE_EXACT}
         shown = ", ".join(f"{name} {_share(exact)}" for name, exact in sorted(below.items(), key=lambda item: item[1]))
         mark("exact, every single condition", f"at least {_share(SINGLE_EXACT)}", f"below it: {shown or 'none'}", not below)
-        if overall.coverage is not None:
-            asked = f"{_share(COVERAGE[0])} to {_share(COVERAGE[1])}"
-            mark("truth within the interval", asked, _share(overall.coverage), COVERAGE[0] <= overall.coverage <= COVERAGE[1])
+        asked = f"{_share(COVERAGE[0])} to {_share(COVERAGE[1])}"
+        for name in dict.fromkeys((looking, *(name for name in results.lookings if name == "advance"))):
+            coverage = results.scores(results.rows, name).coverage
+            if coverage is not None:
+                met = COVERAGE[0] <= coverage <= COVERAGE[1]
+                mark(f"truth within the interval, {looking_text(name)}", asked, _share(coverage), met)
         for title, picked, lookings in _compared(results):
             for name in lookings:
                 errors = results.errors(picked, name)
