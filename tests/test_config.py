@@ -139,7 +139,14 @@ def _section(annotation: Any) -> type[BaseModel]:
     return annotation
 
 
-OTHER: dict[str, Any] = {"precision": "fast", "weights": "mine.pt", "backend": "openvino", "device": "cpu", "px_per_m": 12.5}
+OTHER: dict[str, Any] = {
+    "precision": "fast",
+    "rows": "all",
+    "weights": "mine.pt",
+    "backend": "openvino",
+    "device": "cpu",
+    "px_per_m": 12.5,
+}
 
 
 @pytest.mark.parametrize(("section", "name"), _fields())
