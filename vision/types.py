@@ -12,8 +12,8 @@ since the shot began, in full-frame pixels (negative when it moves left). A poin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -140,6 +140,12 @@ class Look:
     detections: Detections
 
 
+def stacked_boxes(looks: Sequence[Look]) -> tuple[FloatArray, NDArray[np.int64]]:
+    """All boxes of some looks, (n, 4) full-frame pixels x0 y0 x1 y1, and the number of the look that each comes from, (n,)."""
+    xyxy_px = np.concatenate([np.zeros((0, 4)), *(look.detections.xyxy_px.astype(np.float64) for look in looks)])
+    return xyxy_px, np.repeat(np.arange(len(looks)), [len(look.detections) for look in looks])
+
+
 _HARDLY = 0.1
 """A train that goes by less than this share of the view hardly moves on the picture."""
 
@@ -193,6 +199,10 @@ class Passage:
     def displacement_at(self, pts_s: float | FloatArray) -> FloatArray:
         """``D`` at any time, interpolated between frames and held at the ends; same shape as ``pts_s``, pixels."""
         return np.asarray(np.interp(pts_s, self.pts_s, self.displacement_px), dtype=np.float64)
+
+    def flagged(self, *flags: str) -> Passage:
+        """The passage with these flags as well."""
+        return replace(self, flags=tuple(dict.fromkeys((*self.flags, *flags))))
 
     @property
     def head_first(self) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vision.count.coordinate import Ints, place_detections, tabulate_looks
 from vision.count.tracks import LEAST_BOXES, Track, linked, rate_of, with_cut_boxes
-from vision.types import FloatArray, Look, Passage
+from vision.types import FloatArray, Look, Passage, stacked_boxes
 
 Bools = NDArray[np.bool_]
 
@@ -113,10 +113,8 @@ class _Boxes:
 
     @classmethod
     def of(cls, looks: Sequence[Look]) -> _Boxes:
-        sizes = [len(look.detections) for look in looks]
-        look = np.repeat(np.arange(len(looks)), sizes)
-        item = np.concatenate([np.zeros(0, np.int64), *(np.arange(n) for n in sizes)])
-        xyxy = np.concatenate([np.zeros((0, 4)), *(each.detections.xyxy_px.astype(np.float64) for each in looks)])
+        xyxy, look = stacked_boxes(looks)
+        item = np.concatenate([np.zeros(0, np.int64), *(np.arange(len(each.detections)) for each in looks)])
         return cls(look, item, xyxy, np.array([each.pts_s for each in looks], np.float64))
 
     def seen_again(self, passage: Passage) -> FloatArray:

@@ -146,7 +146,7 @@ def _parted(run: Sequence[Passage], looks: Sequence[Look]) -> Sequence[Passage]:
     parting = two_trains(tracks, table, scale)
     if parting.trains is None:
         if parting.doubt:
-            return [_doubted(p) for p in run]
+            return [p.flagged(AMBIGUOUS_REGISTRATION, TRAINS_ABREAST) for p in run]
         return [reference] if _is_one(run, tracks) else run
     trains = parting.trains
     if _told_apart(run, reference, trains, table, scale.width_px):
@@ -172,10 +172,6 @@ def _rests(track: Track, passage: Passage) -> bool:
     place_px = track.column_px - passage.displacement_at(track.pts_s)
     rate, error = rate_of(track.pts_s, place_px, least_px=1.0)
     return abs(rate) < SAME_SPEED_SHARE * passage.speed_px_s + 2 * error
-
-
-def _doubted(passage: Passage) -> Passage:
-    return replace(passage, flags=tuple(dict.fromkeys((*passage.flags, AMBIGUOUS_REGISTRATION, TRAINS_ABREAST))))
 
 
 def _boxes(reference: Passage, looks: Sequence[Look]) -> tuple[list[Track], LookTable, Scale]:
@@ -291,8 +287,7 @@ def _passage(run: Sequence[Passage], reference: Passage, train: Rigid, table: Lo
         tail_seen=ends_seen[1],
         speed_px_s=speed_px_s,
         length_px=max(0.0, covered_px),
-        flags=tuple(dict.fromkeys((*reference.flags, TRAINS_ABREAST))),
-    )
+    ).flagged(TRAINS_ABREAST)
 
 
 def _carried_on(offset_px: FloatArray, known_s: FloatArray, pts_s: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision.motion.speeds import BIN, KNEE_PX, precision, speed_axis, stretched
-from vision.types import FloatArray, Look
+from vision.types import FloatArray, Look, stacked_boxes
 
 _LINK_S = (0.15, 2.0)
 _LOOKS_A_S = 6.0
@@ -64,9 +64,7 @@ def link_boxes(looks: Sequence[Look], *, picture_width_px: float) -> BoxLinks:
     """
     looks = thinned(looks)
     pts_s = np.array([look.pts_s for look in looks], np.float64)
-    sizes = [len(look.detections) for look in looks]
-    of = np.repeat(np.arange(len(looks)), sizes)
-    xyxy = np.concatenate([np.zeros((0, 4)), *(look.detections.xyxy_px.astype(np.float64) for look in looks)])
+    xyxy, of = stacked_boxes(looks)
     edge_px = _EDGE_SHARE * picture_width_px
     whole = (xyxy[:, 0] > edge_px) & (xyxy[:, 2] < picture_width_px - edge_px)
     of, xyxy = of[whole], xyxy[whole]

@@ -119,7 +119,7 @@ def _passages_of(
             continue
         jumped = {measured for at, measured in jumps if start < at <= stop}
         doubts = ((GAP_BRIDGED, bridged), (JUMP_CUT, bool(jumped)), (AMBIGUOUS_REGISTRATION, False in jumped))
-        passages.append(_doubted(passage, *(flag for flag, applies in doubts if applies)))
+        passages.append(passage.flagged(*(flag for flag, applies in doubts if applies)))
     return _one_lost_between(passages, width_px=series.width_px * series.scale)
 
 
@@ -143,15 +143,11 @@ def _abreast(passages: Sequence[Passage], trains: Sequence[Sequence[Passage]]) -
     """The passages of one train, with a flag on those that another one passes beside."""
     others = [passage for train in trains if train is not passages for passage in train]
     return [
-        _doubted(passage, TRAINS_ABREAST)
+        passage.flagged(TRAINS_ABREAST)
         if any(min(passage.end_s, other.end_s) > max(passage.start_s, other.start_s) for other in others)
         else passage
         for passage in passages
     ]
-
-
-def _doubted(passage: Passage, *flags: str) -> Passage:
-    return replace(passage, flags=tuple(dict.fromkeys((*passage.flags, *flags))))
 
 
 def shot_layers(series: MotionSeries, shot: Shot) -> Layers:
@@ -228,7 +224,7 @@ def brief_passage(series: MotionSeries, shot: Shot, config: MotionConfig) -> Pas
             throughout = stop - start + 1 >= _THROUGHOUT * len(layers.present)
             advance_px = float(np.ptp(passage.displacement_px - passage.background_px))
             if throughout and _not_a_train(passage, series, config) == _TOO_LITTLE and advance_px >= farthest_px:
-                best, farthest_px = replace(_doubted(passage, BRIEF), head_seen=False, tail_seen=False), advance_px
+                best, farthest_px = replace(passage.flagged(BRIEF), head_seen=False, tail_seen=False), advance_px
     return best
 
 

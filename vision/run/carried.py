@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from vision.motion.jumps import Join
 from vision.motion.meter import MotionSeries
 from vision.motion.passages import TRAINS_ABREAST, find_passages, ground_passage, standing_passage
 from vision.run.rejoined import rejoined
-from vision.types import Dropped, FloatArray, Look, Passage, Shot
+from vision.types import Dropped, FloatArray, Look, Passage, Shot, stacked_boxes
 
 _WELL_AT_REST = 0.85
 _BETTER = 0.1
@@ -82,13 +83,14 @@ def _where_they_rest(
     # What stands on the picture is the background, or bars and captions that were painted over one that moves.
     unpainted = replace(series, whole_shift_px=series.shift_px, whole_response=series.response)
     # What rests on the ground stands: no need for a train that runs as fast as the trees behind it seem to.
+    ground = cache(lambda: ground_passage(series, shot))
     attempts: tuple[Callable[[], Found], ...] = (
-        lambda: (ground_passage(series, shot), []),
+        lambda: (ground(), []),
         lambda: find_passages(series, [shot], config, joins, links, grounded=True),
         lambda: find_passages(series, [shot], config, joins, links),
         lambda: find_passages(unpainted, [shot], config, joins, links),
     )
-    if _camera_stands(own) or not ground_passage(series, shot):
+    if _camera_stands(own) or not ground():
         # They may be parked before a camera that stays where it is, though the train fills the picture's foot.
         rest = max(rest, at_rest([standing_passage(series, shot)], looks))
     best = None
@@ -153,8 +155,7 @@ def at_rest(passages: Sequence[Passage], looks: Sequence[Look]) -> float:
     rates = []
     for begin in range(0, len(looks), _BLOCK_LOOKS):
         block = looks[begin : begin + _BLOCK_LOOKS]
-        boxes = np.concatenate([look.detections.xyxy_px.astype(np.float64) for look in block])
-        of = np.repeat(np.arange(len(block)), [len(look.detections) for look in block])
+        boxes, of = stacked_boxes(block)
         pts_s = np.array([look.pts_s for look in block])
         rate = np.zeros(len(boxes))
         for passage in passages:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vision.motion.jumps import Join
 from vision.motion.meter import MotionSeries
 from vision.motion.passages import JUMP_CUT
-from vision.types import FloatArray, Look, Passage
+from vision.types import FloatArray, Look, Passage, stacked_boxes
 
 _ABOUT_S = 5.0
 _SAME_PLACE_SHARE = 0.25
@@ -49,8 +49,7 @@ class _Side:
     def of(cls, passage: Passage, looks: Sequence[Look], start_s: float, end_s: float) -> _Side:
         """Of the looks from ``start_s`` on, before ``end_s``."""
         theirs = [look for look in looks if start_s <= look.pts_s < end_s]
-        xyxy = np.concatenate([np.zeros((0, 4)), *(look.detections.xyxy_px.astype(np.float64) for look in theirs)])
-        look = np.repeat(np.arange(len(theirs)), [len(each.detections) for each in theirs])
+        xyxy, look = stacked_boxes(theirs)
         first_px, last_px = passage.view_x_px
         edge_px = 0.01 * (last_px - first_px)
         whole = (xyxy[:, 0] > first_px + edge_px) & (xyxy[:, 2] < last_px - edge_px)
@@ -137,4 +136,4 @@ def _joined(passage: Passage, looks: Sequence[Look], at_s: float) -> Passage:
     agree = np.abs(tried - tried[best]) < _SAME_PLACE_SHARE * float(np.median(before.wide_px))
     later = passage.pts_s >= at_s - 1e-6
     moved_px = passage.displacement_px - np.where(later, float(np.median(tried[agree])), 0.0)
-    return replace(passage, displacement_px=moved_px, flags=tuple(dict.fromkeys((*passage.flags, JUMP_CUT))))
+    return replace(passage, displacement_px=moved_px).flagged(JUMP_CUT)
